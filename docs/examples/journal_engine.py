@@ -87,6 +87,9 @@ class JournalEngine:
     async def append(self, drafts: Sequence[Draft], due: Any = None, *, adopt: bool = False) -> Sequence[Message[Any]]:
         return await self._finished(self._commit(lambda: self._number(drafts)))
 
+    async def cancel(self, topic: str, id: str) -> bool:
+        return False  # called only for `delayed`, which it does not declare
+
     async def read(self, topic: str, first: int, end: int, limit: int = 1024) -> Sequence[Message[Any] | Lost]:
         log, first = self._log(topic), max(first, self._log(topic).keep(time()))
         rows = [

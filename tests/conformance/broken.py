@@ -663,6 +663,33 @@ class CountsNoAttempts(PassingEngine):
             return msgspec.structs.replace(found, deliveries=first)
 
 
+class SeeksNowhere(PassingEngine):
+    """Groups, rule 11: `seek` moves a group to another start."""
+
+    caught_by = ("test_seek_moves_a_group_to_another_start", "test_seek_moves_a_group_on_a_pattern")
+
+    class a_groups(Passing):  # noqa: N801
+        async def seek(self, group: str, pattern: str, start: Start) -> bool:
+            return any(info.group == group for info in await self.inner.groups())
+
+
+class BeginsAgainAtASeek(PassingEngine):
+    """Groups, rule 11: after `seek`, leased messages keep their tokens, and dead letters stay."""
+
+    caught_by = ("test_seek_keeps_leased_messages_and_dead_letters", "test_seek_keeps_the_order_of_keys")
+
+    class a_groups(Passing):  # noqa: N801
+        async def join(self, group: str, pattern: str, start: Start, log: Callable[[], Log]) -> None:
+            self.log = log
+            await self.inner.join(group, pattern, start, log)
+
+        async def seek(self, group: str, pattern: str, start: Start) -> bool:
+            found: bool = await self.inner.change(group, pattern, "forget")
+            if found:
+                await self.inner.join(group, pattern, start, self.log)
+            return found
+
+
 class IgnoresDelays(PassingEngine):
     """Groups, rule 4: a nacked message is delivered again after its delay, not earlier."""
 
@@ -952,6 +979,19 @@ class PublishesInTheOrderOfTheCalls(PassingEngine):
         async def append(self, drafts: Sequence[Draft], due: float = 0.0) -> Sequence[Message[Any]]:
             self.last = max(due, self.last + 0.001)
             return list(await self.inner.append(drafts, self.last))
+
+
+class CancelsNothing(PassingEngine):
+    """Later: a message that was cancelled is never published."""
+
+    caught_by = ("test_a_cancelled_message_is_never_published",)
+
+    class a_store(Passing):  # noqa: N801
+        cancelled = ""
+
+        async def cancel(self, topic: str, id: str) -> bool:
+            before, self.cancelled = self.cancelled, id
+            return topic == "reminders:1" and before not in (id, "two")
 
 
 class PublishesTwice(PassingEngine):

@@ -27,6 +27,10 @@ FEATURES = {
         "the client is closed",
         "700 cents paid in a test",
     ],
+    "bill_again": [
+        *("order 1 costs 5", "order 2 costs 5", "order 3 costs 5", "order 2 costs 4", "order 3 costs 4"),
+        "cancelled: True False",
+    ],
     "event_stream": ['"rain"', '"sun"', '"snow"'],
 }
 """What each example prints."""

@@ -251,6 +251,11 @@ class PretendStore:
             return self.server.keep(drafts, self.engine, adopted=adopt)
         return self.server.keep_until(drafts, due)
 
+    async def cancel(self, topic: str, id: str) -> bool:
+        kept = [item for item in self.server.delayed if (item[2].topic, item[2].id) != (topic, id)]
+        found, self.server.delayed = len(kept) < len(self.server.delayed), kept
+        return found
+
     def follow(self, name: str) -> None:
         self.engine.interest.follow(name)
 

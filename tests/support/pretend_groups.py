@@ -1,6 +1,6 @@
 """Consumer groups of the engine that pretends: every message of a group is an item of a dict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from time import time
 from typing import Any
@@ -11,7 +11,7 @@ from telex.engines import DeadLetter, Delivery, Fetched, GroupInfo, Settlement
 from telex.engines.contract.groups import DEAD_LETTER_ACTIONS, Change
 from telex.engines.fetching import Attempt, FetchWaiters
 from telex.log.log import Log
-from telex.log.start import Start
+from telex.log.start import ROUNDING, Start, check_seek
 from telex.message import Message, Position, time_of
 from telex.names import Pattern
 
@@ -146,7 +146,12 @@ class PretendGroups:
     async def join(self, group: str, pattern: str, start: Start, log: Callable[[], Log]) -> None:
         if (group, pattern) in self.known:
             return
-        self.known[group, pattern] = new = Group(group, pattern)
+        self.known[group, pattern] = Group(group, pattern)
+        self.begin(self.known[group, pattern], start)
+
+    def begin(self, new: Group, start: Start, but: Collection[tuple[str, int]] = ()) -> None:
+        """Give a group the kept messages from its start, except some."""
+        pattern = new.pattern
         if start == "new":
             return
         messages = self.in_order([topic for topic in self.kept() if new.fits(topic)], time())
@@ -154,12 +159,27 @@ class PretendGroups:
             case int():
                 messages = messages[-start:] if start else []
             case datetime() | timedelta():
-                since = time() - start.total_seconds() if isinstance(start, timedelta) else start.timestamp()
+                since = time() - start.total_seconds() if isinstance(start, timedelta) else start.timestamp() - ROUNDING
                 messages = [message for message in messages if time_of(message) >= since]
             case Position(seq=seq, epoch=epoch) if pattern in self.kept() and epoch == self.kept()[pattern].epoch:
                 messages = [message for message in messages if message.seq > seq]
         for message in messages:
-            new.offer(message)
+            if (message.topic, message.seq) not in but:
+                new.offer(message)
+
+    async def seek(self, group: str, pattern: str, start: Start) -> bool:
+        check_seek(pattern, start)
+        found, now = self.known.get((group, pattern)), self.now()
+        if found is None:
+            return False
+        found.items = {
+            position: item
+            for position, item in found.items.items()
+            if item.died is not None or (item.lease_end is not None and item.lease_end > now)
+        }
+        self.begin(found, start, {(item.message.topic, item.message.seq) for item in found.items.values()})
+        self.stir()
+        return True
 
     async def fetch(self, group: str, pattern: str, limit: int, lease: float, owner: str, wait: float) -> Fetched:
         async def attempt(is_published: bool) -> Attempt:

@@ -7,6 +7,7 @@ import builtins
 from telex.blocking.thread import HubThread
 from telex.engines.contract.groups import DeadLetter, GroupInfo
 from telex.groups.admin import GroupAdmin
+from telex.log.start import Start
 
 
 class BlockingGroups:
@@ -27,6 +28,10 @@ class BlockingGroups:
     def resume(self, group: str, pattern: str | None = None) -> bool:
         """Let the group claim messages again. Return False when there is no such group."""
         return self._thread.wait(self._groups.resume(group, pattern))
+
+    def seek(self, group: str, start: Start, pattern: str | None = None) -> bool:
+        """Move a group to another start, in all processes. Return False when there is no such group."""
+        return self._thread.wait(self._groups.seek(group, start, pattern))
 
     def forget(self, group: str, pattern: str) -> bool:
         """Remove a group with its dead letters. Return False when there is no such group."""

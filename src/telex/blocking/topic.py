@@ -64,6 +64,10 @@ class BlockingTopic(Generic[T]):
         publish = self._topic.publish(content, id=id, headers=headers, key=key, delay=delay, at=at, timeout=timeout)
         return self._thread.wait(publish)
 
+    def cancel(self, id: str, *, timeout: Duration | None = None) -> bool:
+        """Discard a message that waits for its time; as ``telex.Topic.cancel``."""
+        return self._thread.wait(self._topic.cancel(id, timeout=timeout))
+
     def publish_nowait(
         self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
     ) -> Message[T]:

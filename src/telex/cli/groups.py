@@ -1,4 +1,4 @@
-"""``telex groups``: list, pause, resume and forget consumer groups."""
+"""``telex groups``: list, pause, resume, move and forget consumer groups."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from telex.cli.files import file_to_list, for_each, not_found, with_hub
-from telex.cli.options import Json, OptionalUrl, Url, Yes
+from telex.cli.options import Json, OptionalUrl, Url, Yes, parse_start
 from telex.cli.output import confirm, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -17,6 +17,13 @@ Name = Annotated[str, typer.Argument(metavar="GROUP", help="The group, as `telex
 Pattern = Annotated[
     str | None,
     typer.Option("--pattern", "-p", metavar="PATTERN", help="Only this pattern of the group; by default all."),
+]
+StartArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="START",
+        help="'new', 'earliest', a number of messages back, a time back such as 10m, or a position.",
+    ),
 ]
 COUNTS = ("lag", "in flight", "delayed", "dead")
 """The headings of a group's numbers."""
@@ -30,7 +37,7 @@ def listing(
     url: OptionalUrl = None,
     json: Json = False,
 ) -> None:
-    """List consumer groups. With a command: pause, resume or forget one.
+    """List consumer groups. With a command: pause, resume, move or forget one.
 
     LAG is the number of published messages that the group has not settled. IN FLIGHT and DELAYED are parts of it:
     messages that a handler has leased, and messages that wait for a retry. DEAD is the number of dead letters.
@@ -40,6 +47,7 @@ def listing(
       telex groups --url sqlite:///shop.db
       telex groups --json --url sqlite:///shop.db | jq '.[] | select(.lag > 100)'
       telex groups pause billing --url sqlite:///shop.db
+      telex groups seek billing earliest --url sqlite:///shop.db
       telex groups forget billing --pattern 'orders:*' --yes --url sqlite:///shop.db
     """
     file = file_to_list(ctx, url, json)
@@ -79,6 +87,35 @@ def resume(group: Name, url: Url, pattern: Pattern = None, json: Json = False) -
     chosen = _chosen(url, group, pattern)
     changed = for_each(url, chosen, lambda hub, info: hub.groups.resume(info.group, info.pattern))
     _print_state(url, changed, "resumed", json)
+
+
+@groups.command()
+def seek(
+    group: Name,
+    start: StartArgument,
+    url: Url,
+    pattern: Pattern = None,
+    json: Json = False,
+) -> None:
+    """Move a group to another place in its topics. Its handlers go on from there, without a restart.
+
+    Messages in flight are finished, dead letters stay, and messages that wait for a retry are discarded if they are
+    before START.
+
+    \b
+    Examples:
+      telex groups seek billing earliest --url sqlite:///shop.db
+      telex groups seek billing 100 --pattern 'orders:*' --url sqlite:///shop.db
+      telex groups seek billing 10m --url sqlite:///shop.db
+    """
+    from telex.log.start import check_seek, check_start
+
+    place = check_start(parse_start(start))
+    chosen = _chosen(url, group, pattern)
+    for info in chosen:
+        check_seek(info.pattern, place)
+    changed = for_each(url, chosen, lambda hub, info: hub.groups.seek(info.group, place, info.pattern))
+    _print_state(url, changed, f"moved to {start}", json)
 
 
 @groups.command()

@@ -6,6 +6,7 @@ import builtins
 
 from telex.engines.contract import Groups
 from telex.engines.contract.groups import Action, Change, DeadLetter, GroupInfo, Settlement
+from telex.log.start import Start, check_seek, check_start
 from telex.runtime import Runtime
 
 
@@ -40,8 +41,26 @@ class GroupAdmin:
     async def _change(self, group: str, pattern: str | None, change: Change) -> bool:
         if pattern is not None:
             return await self._groups.change(group, pattern, change)
-        found = [info.pattern for info in await self._groups.groups() if info.group == group]
-        return any([await self._groups.change(group, each, change) for each in found])
+        return any([await self._groups.change(group, each, change) for each in await self._patterns(group)])
+
+    async def _patterns(self, group: str) -> builtins.list[str]:
+        return [info.pattern for info in await self._groups.groups() if info.group == group]
+
+    async def seek(self, group: str, start: Start, pattern: str | None = None) -> bool:
+        """Move a group to another start, in all processes. Its consumers continue there.
+
+        ``start`` is as for ``topic.subscribe``: a position or time, messages back, ``"earliest"`` or ``"new"``. Without
+        ``pattern`` this applies to all patterns of the group. Leased messages are finished as before, dead letters
+        stay, and messages that waited for a retry are delivered only if they are after the new start.
+
+        Return false when there is no such group. Raises `BadOption`, also for a `Position` with a pattern, which then
+        moves nothing.
+        """
+        start = check_start(start)
+        patterns = [pattern] if pattern is not None else await self._patterns(group)
+        for each in patterns:
+            check_seek(each, start)
+        return any([await self._groups.seek(group, each, start) for each in patterns])
 
     async def forget(self, group: str, pattern: str) -> bool:
         """Remove a group with its dead letters, and the messages that were kept only for this group.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from telex.errors import BadOption
 from telex.message import Lost, Position, aware
+from telex.names import is_pattern
 
 if TYPE_CHECKING:
     from telex.log.log import Log
@@ -37,6 +38,13 @@ def check_start(start: object) -> Start:
     if isinstance(start, str):
         fix += "; a position's text is read by Position.parse"
     raise BadOption("start", start, fix)
+
+
+def check_seek(pattern: str, start: Start) -> None:
+    """Raise `BadOption` for a position as the start of a group on a pattern."""
+    if isinstance(start, Position) and is_pattern(pattern):
+        fix = "a position belongs to one topic; for a pattern give a time, a number, 'new' or 'earliest'"
+        raise BadOption("start", start, fix)
 
 
 def find(log: Log, start: Start, now: float) -> tuple[int, Lost | None]:

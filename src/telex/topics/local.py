@@ -142,6 +142,10 @@ class LocalPublisher(Publisher):
         """Publish at ``due``, unless the hub is closed before."""
         return self._delayed.put(draft, due)
 
+    async def cancel(self, id: str) -> bool:
+        """Discard a message that waits for its time."""
+        return self._delayed.cancel(self.id, id)
+
     def publish_due(self, draft: Draft) -> Message[Any]:
         """Publish a delayed message or a message of a transaction; a handler may do so while the hub drains. The number
         of the returned message is 0 when nothing was published.

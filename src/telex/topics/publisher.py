@@ -122,8 +122,7 @@ class Publisher(ABC):
         self.content: Content[Any] | None = None if declared is None else Content(declared)
         self.format: Format | None = None  # None is plain JSON
         self.feeds: tuple[Log, ...] = ()  # of the patterns that match this topic
-        self.origin: int = log.end
-        # the number of the first message that came after the log of this process began
+        self.origin: int = log.end  # the number of the first message after the log of this process began
         self.renewed: bool = False  # true after it has continued with another log
         self.owner: PatternOwner | None = None  # the registry, if it may release this publisher
         self.facade: ref[Any] | None = None  # to the `Topic` of the program
@@ -170,6 +169,10 @@ class Publisher(ABC):
     async def keep_until(self, draft: Draft, due: float) -> Message[Any]:
         """Keep a draft, and publish it at ``due``; see `Store.append`."""
 
+    @abstractmethod
+    async def cancel(self, id: str) -> bool:
+        """Discard a message that waits for its time, see `Store.cancel`."""
+
     def draft(
         self,
         content: Any,
@@ -180,8 +183,7 @@ class Publisher(ABC):
         held: bool = False,
         data: bytes | None = None,
     ) -> Draft:
-        """Return the draft of a message after checking its parts. ``held``: its content, with the JSON ``data`` if
-        known, certainly comes back equal."""
+        """Return a checked draft. ``held``: its content, with the JSON ``data`` if known, comes back equal."""
         self.check_publisher()
         if self.unkept and not held:
             self.check_promised(id, key)
@@ -273,9 +275,7 @@ class Publisher(ABC):
     # -- reading
 
     def attach(self, options: Options, start: Start, found: Found | None = None) -> Cursor:
-        """Return the cursor of a new subscription. ``found`` is the result of `prepare`. Raises `Closed`,
-        `WrongThread`.
-        """
+        """Return the cursor of a new subscription; ``found`` is from `prepare`. Raises `Closed`, `WrongThread`."""
         self.check_here()
         self.resume()
         first, hole = found or find(self.log, start, self.clock())

@@ -139,6 +139,10 @@ class EnginePublisher(Publisher):
         """Store a message, which the engine publishes at ``due``."""
         return (await self._store.append((draft,), due))[0]
 
+    async def cancel(self, id: str) -> bool:
+        """Discard a message that waits for its time."""
+        return await self._store.cancel(self.id, id)
+
     async def _store_draft(self, draft: Draft) -> Message[Any]:
         if not self.gated():
             return (await self._store.append((draft,)))[0]

@@ -1,4 +1,4 @@
-"""`publish_later` and `publish_from_thread`: publish at a time, and from another thread than the hub's."""
+"""`publish_later`, `cancel` and `publish_from_thread`: publish at a time, and from another thread than the hub's."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from telex.durations import Duration, due
 from telex.errors import Closed, TelexError, WouldBlock
+from telex.message import check_id
 from telex.process.waiters import within
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ async def publish_later(publisher: Publisher, draft: Draft, due: float | None, l
     publisher.engine.guarantees.require("delayed", "publish(delay=) or publish(at=)")
     keeping = publisher.keep_until(draft, draft.time if due is None else due)
     return await within(limit, f"publishing to {publisher.id!r}", keeping, publisher.connection)
+
+
+async def cancel(publisher: Publisher, id: str, limit: float | None) -> bool:
+    """Discard a message that waits for its time. ``limit`` bounds the call, in seconds."""
+    publisher.engine.guarantees.require("delayed", "cancel()")
+    publisher.check_publisher()
+    cancelling = publisher.cancel(check_id(id))
+    return await within(limit, f"cancelling a message of {publisher.id!r}", cancelling, publisher.connection)
 
 
 def publish_from_thread(

@@ -13,7 +13,7 @@ from weakref import ref
 
 import msgspec
 
-from telex.durations import Duration, due, seconds
+from telex.durations import Duration, due, optional_seconds, seconds
 from telex.errors import BadOption, Misuse
 from telex.log.options import Overflow, check_options
 from telex.log.start import Start, check_start
@@ -21,7 +21,7 @@ from telex.message import Lost, Message, Position
 from telex.topics.publisher import FAIR, Publisher
 from telex.topics.sending import sent, sent_nowait
 from telex.topics.subscription import ReportingSubscription, Subscription
-from telex.topics.threads import publish_from_thread, publish_later
+from telex.topics.threads import cancel, publish_from_thread, publish_later
 
 T = TypeVar("T")
 Key = Callable[[Message[T]], object]
@@ -155,6 +155,18 @@ class Topic(Generic[T]):
         Raises `Closed` when the hub is not open; the future raises the errors of `publish`.
         """
         return publish_from_thread(self._publisher, content, id, headers, key, delay, at)
+
+    async def cancel(self, id: str, *, timeout: Duration | None = None) -> bool:
+        """Discard a message that was published with ``delay`` or ``at`` and is not due yet, from any process.
+
+        ``id`` is the message's. Return true when the message will never be published; false when it was published, or
+        when no message with this id waits. ``timeout`` bounds waiting for the engine; after that, the message may be
+        discarded or not.
+
+        Raises `Misuse` on an engine without delayed messages, `BadOption`, `BadName` (a pattern), `Closed`, `Timeout`,
+        `EngineFailed`.
+        """
+        return await cancel(self._publisher, id, optional_seconds(timeout, "timeout"))
 
     @property
     def ended(self) -> bool:

@@ -71,6 +71,18 @@ def test_a_group_is_paused_and_goes_on(telex: Telex, url: str) -> None:
     assert [key for key, paused in groups(telex, url).items() if paused] == [("billing", "orders:*")]
 
 
+def test_a_group_is_moved_to_another_start(telex: Telex, url: str) -> None:
+    ran = telex("groups", "seek", "billing", "new", "--url", url)
+    assert (ran.code, ran.err) == (0, "")
+    assert sorted(ran.out.splitlines()) == ["billing on orders:*: moved to new", "billing on refunds: moved to new"]
+    ran = telex("groups", "seek", "audit", "1", "--json", "--url", url)
+    assert [group["lag"] for group in json.loads(ran.out)] == [1]
+    lags = [group["lag"] for group in json.loads(telex("groups", "--json", "--url", url).out)]
+    assert lags == [1, 0, 0]
+    ran = telex("groups", "seek", "billing", "0198:5", "--url", url)
+    assert (ran.code != 0, "a position belongs to one topic" in ran.err) == (True, True)
+
+
 @pytest.mark.parametrize("before", [True, False])
 def test_options_stand_before_the_command_or_after_it(telex: Telex, url: str, before: bool) -> None:
     options = ("--json", "--url", url)

@@ -111,3 +111,46 @@ async def test_a_group_that_is_forgotten_is_gone_with_its_dead_letters(url: str)
         assert not await hub.groups.forget("g", "x")
         assert await hub.groups.list() == []
         assert await hub.groups.dead() == []
+
+
+async def test_a_running_group_goes_on_from_another_start(url: str) -> None:
+    hub, handled = telex.Hub(url), []
+
+    @hub.on("x", "y", group="g")
+    async def handle(content: int) -> None:
+        handled.append(content)
+
+    async with hub:
+        for content in range(3):
+            await hub.topic("x").publish(content)
+        await hub.idle()
+        position = await hub.topic("x").position()
+        assert await hub.groups.seek("g", 2, "x") is True
+        await hub.idle()
+        await hub.topic("x").publish(3)
+        await hub.idle()
+        assert await hub.groups.seek("g", position, "x") is True
+        await hub.idle()
+        assert handled == [0, 1, 2, 1, 2, 3, 3]
+        assert await hub.groups.seek("g", "earliest") is True
+        await hub.idle()
+        assert handled[7:] == [0, 1, 2, 3]
+        assert await hub.groups.seek("nobody", "new") is False
+
+
+async def test_a_start_that_a_group_cannot_have_moves_nothing(url: str) -> None:
+    hub, handled = telex.Hub(url), []
+
+    @hub.on("x", "y:*", group="g")
+    async def handle(content: int) -> None:
+        handled.append(content)
+
+    async with hub:
+        await hub.topic("x").publish(1)
+        await hub.idle()
+        with pytest.raises(telex.BadOption, match="a position belongs to one topic"):
+            await hub.groups.seek("g", telex.Position(0, "epoch"))
+        with pytest.raises(telex.BadOption, match="give 'new', 'earliest', a Position"):
+            await hub.groups.seek("g", "10m")  # type: ignore[arg-type]  # a mistake
+        await hub.idle()
+        assert handled == [1]

@@ -87,3 +87,25 @@ def test_closing_discards_delayed_messages() -> None:
         assert topic.statistics().published == 0
 
     clock.run(main())
+
+
+def test_a_cancelled_message_is_not_published_and_its_id_may_wait_again() -> None:
+    clock, published = VirtualClock(), Published()
+
+    async def main() -> None:
+        delayed = DelayedMessages(published, clock)
+        for number in range(200):
+            delayed.put(message("t", number, id=str(number)), BEGUN + 10)
+        delayed.put(message("t", "twice", id="7"), BEGUN + 5)
+        assert not delayed.cancel("other", "7")
+        for number in range(199):
+            assert delayed.cancel("t", str(number))
+            assert not delayed.cancel("t", str(number))
+        delayed.put(message("t", "again", id="7"), BEGUN + 20)
+        await asyncio.sleep(10.001)
+        assert published == [199]
+        await asyncio.sleep(10.001)
+        assert published == [199, "again"]
+        assert not delayed.cancel("t", "7")
+
+    clock.run(main())

@@ -145,3 +145,17 @@ async def test_publishing_threadsafe_in_the_hub_s_own_thread_is_done_at_once() -
             topic.publish_nowait(2)
             with pytest.raises(telex.WouldBlock):
                 topic.publish_threadsafe(3).result(timeout=0)
+
+
+@pytest.mark.parametrize("scheme", ["memory", "sqlite"])
+async def test_a_message_that_is_not_due_yet_is_cancelled(scheme: str, tmp_path: Path) -> None:
+    async with telex.Hub("memory://" if scheme == "memory" else f"sqlite:///{tmp_path}/a.db") as hub:
+        topic = hub.topic("reminders")
+        sent = await topic.publish("later", delay="1h")
+        assert await topic.cancel("unknown") is False
+        assert await topic.cancel(sent.id, timeout=10) is True
+        assert await topic.cancel(sent.id) is False
+        with pytest.raises(telex.BadName, match="pattern"):
+            await hub.topic("reminders:*").cancel(sent.id)
+        with pytest.raises(telex.BadOption, match="id"):
+            await topic.cancel("")

@@ -18,7 +18,8 @@ The rules, which every engine keeps:
 9. A paused group leases nothing; its leased messages can be settled.
 10. While a group rests, new messages need not be kept for it; its delivered and unsettled messages are kept. The rest
     ends at the next fetch, which continues at the group's position with the messages that are still kept.
-11. The engine measures leases and delays by one clock, which all members share and nobody sets. Members pass no times.
+11. `seek` moves a group to another start. Leased messages keep their tokens, and dead letters stay.
+12. The engine measures leases and delays by one clock, which all members share and nobody sets. Members pass no times.
 """
 
 from __future__ import annotations
@@ -137,6 +138,15 @@ class Groups(Protocol):
     async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Sequence[bool]:
         """Settle deliveries, or a single dead letter. Return for each whether its settlement won, once this is stored
         as `Guarantees.durable` promises.
+        """
+
+    async def seek(self, group: str, pattern: str, start: Start) -> bool:
+        """Move a group to another start: `fetch` continues there, in all processes. Return false when there is no such
+        group. Raises `BadOption` for a `Position` with a pattern.
+
+        Deliveries that wait, for a retry or for their key, are discarded; the log may have their messages after the new
+        start. Leased deliveries keep their tokens, and dead letters stay. Neither is leased a second time when the new
+        start is before its message.
         """
 
     async def change(self, group: str, pattern: str, change: Change) -> bool:

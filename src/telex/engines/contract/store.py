@@ -96,6 +96,11 @@ class Store(Protocol):
         that were stored now.
         """
 
+    async def cancel(self, topic: str, id: str) -> bool:
+        """Discard a message that waits for its time, only for `Guarantees.delayed`. Return true when no process will
+        publish it any more; false when no message of the topic with this id waits.
+        """
+
     def follow(self, name: str) -> None:
         """Deliver new messages of a topic, or of all topics that a pattern matches, to `EngineEvents` from now on:
         those of a topic from the end of a new `Engine.log`. Called when the first local reader of the name begins. It

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from telex.engines.contract.groups import Change, DeadLetter, Fetched, GroupInfo, Settlement
 from telex.engines.memory.lease_table import Claimed, LeaseTable
 from telex.errors import Closed
-from telex.log.start import Start, find
+from telex.log.start import Start, check_seek, find
 from telex.process.waiters import Waiter
 
 if TYPE_CHECKING:
@@ -95,6 +95,16 @@ class MemoryGroups:
         if ledger.stirred():
             self._wake(group, pattern)
         return won
+
+    async def seek(self, group: str, pattern: str, start: Start) -> bool:
+        """Move a group to another start."""
+        check_seek(pattern, start)
+        ledger = self.ledgers.get((group, pattern))
+        if ledger is None:
+            return False
+        ledger.seek(find(ledger.log, start, time())[0])
+        self._wake(group, pattern)
+        return True
 
     async def change(self, group: str, pattern: str, change: Change) -> bool:
         """Change a group. ``rest`` changes nothing: a group ends with its process."""

@@ -86,6 +86,8 @@ class LeaseTable:
         self._count = 0
         self._token = 0
         self._stirred = False
+        # Of messages that were leased or dead at the last seek, and are after its start: not leased again.
+        self._skipped: dict[int, Message[Any]] = {}
 
     # -- claiming
 
@@ -177,7 +179,7 @@ class LeaseTable:
             messages: Any = cursor.take_many(room)  # the cursor of a group reports no hole
             if isinstance(messages, State):
                 return True
-            for message in messages:
+            for message in self._not_skipped(messages) if self._skipped else messages:
                 self._count = position = self._count + 1
                 entries[position] = entry = LeaseEntry(position, message)
                 key = message.key
@@ -283,6 +285,27 @@ class LeaseTable:
         stirred, self._stirred = self._stirred, False
         return stirred
 
+    # -- seeking
+
+    def seek(self, first: int) -> None:
+        """Continue with number ``first`` of the log. Leased messages and dead letters stay."""
+        log, old = self.log, self._cursor
+        self._cursor = Cursor(log, Options(buffer=NEVER), first)
+        self._cursor.lasting = True
+        _stop(old)
+        self.entries = {position: entry for position, entry in self.entries.items() if entry.state == LEASED}
+        self.lines = {}
+        for position, entry in self.entries.items():
+            if entry.message.key is not None:
+                self.lines[entry.message.key] = line = Line()
+                line.positions, line.leased = [position], entry
+        self._again, self._first = [], []
+        kept = {id(entry.message) for entry in (*self.entries.values(), *self._dead.values())}
+        self._skipped = {id(message): message for message in log.slice(first, log.end) if id(message) in kept}
+
+    def _not_skipped(self, messages: Sequence[Message[Any]]) -> list[Message[Any]]:
+        return [message for message in messages if self._skipped.pop(id(message), None) is not message]
+
     # -- dead letters
 
     def _revive(self, position: int) -> bool:
@@ -319,23 +342,28 @@ class LeaseTable:
         stay.
         """
         self._cursor = cursor
+        self._skipped.clear()
         self.entries.clear()
         self.lines.clear()
 
     def close(self) -> None:
         """Remove the group's cursor from the log: the group was deleted."""
-        self._cursor.end("closed")
-        self._cursor.stop()
+        _stop(self._cursor)
 
     # -- counts
 
     @property
     def lag(self) -> int:
         """The number of messages that are published and not settled, without dead letters."""
-        return self._cursor.waiting + len(self.entries)
+        return self._cursor.waiting + len(self.entries) - len(self._skipped)
 
     def info(self) -> GroupInfo:
         """Return the counts of the group, as of the last claim or settlement."""
         leased = sum(entry.state == LEASED for entry in self.entries.values())
         delayed = len(self.entries) - leased
         return GroupInfo(self.group, self.pattern, self.lag, leased, delayed, len(self._dead), self.paused)
+
+
+def _stop(cursor: Cursor) -> None:
+    cursor.end("closed")
+    cursor.stop()

@@ -82,6 +82,42 @@ BEGIN
     UPDATE {s}.groups SET floor = floor_ WHERE id = grp_;
 END $$;
 
+CREATE FUNCTION {s}.seek_group(
+    p_group text, p_pattern text, p_fits text, p_start text, p_number float8, p_epoch text, p_now float8
+) RETURNS boolean LANGUAGE plpgsql AS $$
+-- Move a group to the place where another group would begin. Leased messages and dead letters keep their claims.
+DECLARE
+    g {s}.groups;
+    other {s}.groups;
+    gone bigint[];
+BEGIN
+    PERFORM {s}.take_lock();
+    SELECT * INTO g FROM {s}.groups x WHERE x.name = p_group AND x.pattern = p_pattern FOR UPDATE;
+    IF g.id IS NULL THEN
+        RETURN false;
+    END IF;
+    PERFORM {s}.join_group(p_group || chr(10), p_pattern, p_fits, p_start, p_number, p_epoch, p_now);
+    SELECT * INTO other FROM {s}.groups x WHERE x.name = p_group || chr(10) AND x.pattern = p_pattern;
+    DELETE FROM {s}.group_topics x WHERE x.grp = g.id;
+    UPDATE {s}.group_topics x SET grp = g.id WHERE x.grp = other.id;
+    DELETE FROM {s}.groups x WHERE x.id = other.id;
+    WITH dropped AS (DELETE FROM {s}.claims c WHERE c.grp = g.id AND c.state IN (0, 3) RETURNING c.pos)
+        SELECT array_agg(d.pos) INTO gone FROM dropped d;
+    UPDATE {s}.groups x SET floor = other.floor, rests = false,
+        held = (SELECT count(*) FROM {s}.claims c WHERE c.grp = g.id AND c.state = 1),
+        redo = (SELECT coalesce(max(c.pos) + 1, 0) FROM {s}.claims c WHERE c.grp = g.id) WHERE x.id = g.id;
+    PERFORM {s}.free(gone);
+    PERFORM {s}.stir(g.id);
+    RETURN true;
+END $$;
+
+CREATE FUNCTION {s}.redone(g {s}.groups) RETURNS bigint LANGUAGE plpgsql STABLE {by_index} AS $$
+-- How many messages above the group's floor have claims since before its last seek.
+BEGIN
+    RETURN (SELECT count(*) FROM {s}.claims c JOIN {s}.group_topics x ON x.grp = g.id AND x.topic = c.topic
+        WHERE c.grp = g.id AND c.pos >= g.floor AND c.pos < g.redo AND c.seq >= x.next);
+END $$;
+
 CREATE FUNCTION {s}.ahead(g {s}.groups) RETURNS bigint LANGUAGE plpgsql STABLE {by_index} AS $$
 -- How many messages a group has not looked at.
 DECLARE
@@ -154,11 +190,13 @@ BEGIN
     IF g.fits IS NULL THEN
         RETURN QUERY SELECT m.pos, m.topic, m.seq, m.key FROM {s}.messages m
             WHERE m.topic = (SELECT y.topic FROM {s}.group_topics y WHERE y.grp = g.id) AND m.seq >= p_next
-            AND m.pos <= p_last ORDER BY m.seq LIMIT p_limit;
+            AND m.pos <= p_last AND (m.pos >= g.redo OR NOT EXISTS (
+                SELECT 1 FROM {s}.claims c WHERE c.grp = g.id AND c.pos = m.pos)) ORDER BY m.seq LIMIT p_limit;
     ELSE
         RETURN QUERY SELECT m.pos, m.topic, m.seq, m.key
             FROM {s}.messages m JOIN {s}.group_topics x ON x.grp = g.id AND x.topic = m.topic
             WHERE m.pos BETWEEN p_floor AND least(p_last, p_floor + 16383) AND m.seq >= x.next
+                AND (m.pos >= g.redo OR NOT EXISTS (SELECT 1 FROM {s}.claims c WHERE c.grp = g.id AND c.pos = m.pos))
             ORDER BY m.pos LIMIT p_limit;
     END IF;
 END $$;
@@ -253,6 +291,10 @@ BEGIN
                 SELECT * FROM unnest(plain_topic, plain_seq) AS u (topic, seq)
                 UNION ALL SELECT u.topic, u.seq FROM unnest(new_) u) v GROUP BY v.topic) n
             WHERE x.grp = g.id AND x.topic = n.topic;
+        IF g.floor < g.redo THEN  -- past the claims that were skipped
+            UPDATE {s}.group_topics x SET next = greatest(x.next, 1 + coalesce((SELECT max(y.seq) FROM {s}.messages y
+                WHERE y.topic = x.topic AND y.pos < floor_), 0)) WHERE x.grp = g.id;
+        END IF;
         UPDATE {s}.groups x SET floor = floor_, held = x.held + cardinality(plain_pos) + cardinality(new_)
             WHERE x.id = g.id;
     END IF;
@@ -300,7 +342,7 @@ BEGIN
         RETURN NEXT;
         RETURN;
     END IF;
-    o_seq := g.held + {s}.ahead(g);
+    o_seq := g.held + {s}.ahead(g) - CASE WHEN g.floor < g.redo THEN {s}.redone(g) ELSE 0 END;
     IF cardinality(again) = 0 THEN
         o_time := CASE WHEN stopped THEN 0 WHEN NOT g.paused THEN least(
             (SELECT min(c.due) FROM {s}.claims c WHERE c.grp = g.id AND c.state = 0 AND c.due > 1),

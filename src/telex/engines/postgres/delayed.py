@@ -26,6 +26,7 @@ MAX_WAIT_SECONDS = 3600.0
 _INSERT = """INSERT INTO {s}.delayed (due, topic, id, type, key, headers, content, data, size)
     VALUES {rows} ON CONFLICT (topic, id) DO NOTHING"""
 _ROW = "(%s::float8, %s, %s, %s, %s, %s, %s, %s, %s::bigint)"
+_CANCEL = "DELETE FROM {s}.delayed d WHERE d.topic = %s AND d.id = %s RETURNING true"
 _PUBLISH = "SELECT {s}.publish_due(%s)"
 
 
@@ -36,6 +37,7 @@ class DelayedTimer:
         self._link = link
         self._insert = _INSERT.replace("{s}", link.address.quoted)
         self._publish_due = _PUBLISH.replace("{s}", link.address.quoted).encode()
+        self._cancel = _CANCEL.replace("{s}", link.address.quoted).encode()
         self._timer: asyncio.TimerHandle | None = None
         self._at = 0.0
         self._publishing = False
@@ -53,6 +55,11 @@ class DelayedTimer:
         await self._link.execute(f"publishing to {self._link.address.shown} for later", insert, *values)
         self._arm(due)
         return [draft.numbered(0, 0) for draft in kept]
+
+    async def cancel(self, topic: str, id: str) -> bool:
+        """Discard a message that waits. Return false when there is none."""
+        what = f"cancelling a message of {topic!r}"
+        return bool(await self._link.execute(what, self._cancel, topic, id, repeat=False))
 
     def arm(self, due: float | None) -> None:
         """Set the timer for the next due message of any process."""

@@ -25,8 +25,7 @@ from telex.engines.fetching import Attempt
 from telex.engines.postgres import sql
 from telex.engines.postgres.arrays import BigintArray, FloatArray, TextArray
 from telex.engines.postgres.catalogue import uid_of
-from telex.errors import BadOption
-from telex.log.start import ROUNDING, Start
+from telex.log.start import ROUNDING, Start, check_seek
 from telex.message import Message, Position
 
 if TYPE_CHECKING:
@@ -87,13 +86,19 @@ class ServerGroups:
         what = f"joining group {group!r} on {pattern!r}"
         if await self._link.execute(what, self._known, group, pattern):
             return
-        fits = sql.regular_expression(pattern)
-        if isinstance(start, Position) and fits is not None:
-            raise BadOption(
-                "start",
-                start,
-                "a position belongs to one topic; for a pattern give a time, a number, 'new' or 'earliest'",
-            )
+        await self._link.execute(what, self._join, group, pattern, *self._placed(pattern, start))
+
+    async def seek(self, group: str, pattern: str, start: Start) -> bool:
+        """Move a group to another start."""
+        call = "seek_group(%s, %s, %s::text, %s, %s::float8, %s::text, %s::float8)"
+        what = f"moving group {group!r} on {pattern!r}"
+        found = await self._change(what, call, group, pattern, *self._placed(pattern, start))
+        self._link.fetches.stir(pattern)
+        return found
+
+    def _placed(self, pattern: str, start: Start) -> tuple[object, ...]:
+        """Return the parameters of ``join_group`` after the name and the pattern."""
+        check_seek(pattern, start)
         now, number, epoch = self._link.clock.now(), 0.0, None
         if isinstance(start, Position):
             kind, number, epoch = "position", float(start.seq), start.epoch
@@ -105,7 +110,7 @@ class ServerGroups:
             kind, number = "back", float(start)
         else:
             kind = start
-        await self._link.execute(what, self._join, group, pattern, fits, kind, number, epoch, now)
+        return sql.regular_expression(pattern), kind, number, epoch, now
 
     async def fetch(self, group: str, pattern: str, limit: int, lease: float, owner: str, wait: float) -> Fetched:
         """Lease messages."""

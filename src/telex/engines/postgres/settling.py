@@ -211,7 +211,8 @@ END $$;
 CREATE FUNCTION {s}.list_groups() RETURNS TABLE (
     o_group text, o_pattern text, o_lag bigint, o_leased bigint, o_delayed bigint, o_dead bigint, o_paused boolean
 ) LANGUAGE sql STABLE AS $$
-    SELECT g.name, g.pattern, g.held + {s}.ahead(g), n.leased, n.delayed, n.dead, g.paused
+    SELECT g.name, g.pattern, g.held + {s}.ahead(g) - CASE WHEN g.floor < g.redo THEN {s}.redone(g) ELSE 0 END,
+        n.leased, n.delayed, n.dead, g.paused
     FROM {s}.groups g, (SELECT {s}.clock() AS now) n_, LATERAL (
         SELECT count(*) FILTER (WHERE c.state = 1 AND c.due > n_.now) AS leased,
             count(*) FILTER (WHERE c.state = 3 OR (c.state = 0 AND c.due > n_.now)) AS delayed,

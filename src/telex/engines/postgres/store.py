@@ -88,6 +88,10 @@ class ServerStore:
             return self._delayed.keep(drafts, due)
         return self._writer.append(drafts, adopt=adopt)
 
+    async def cancel(self, topic: str, id: str) -> bool:
+        """Discard a delayed message."""
+        return await self._delayed.cancel(topic, id)
+
     def follow(self, name: str) -> None:
         """Have new messages delivered."""
         self._live.interest.follow(name)

@@ -90,6 +90,7 @@ CREATE TABLE {s}.groups (
     held bigint NOT NULL DEFAULT 0,         -- rows of claims that are not dead
     paused boolean NOT NULL DEFAULT false,
     rests boolean NOT NULL DEFAULT false,   -- messages above its floor are not kept for it
+    redo bigint NOT NULL DEFAULT 0,         -- after a seek, messages above the floor and below this may have claims
     stirred xid8,                           -- the last transaction after which somebody has to look
     UNIQUE (name, pattern)
 ) WITH (fillfactor = 50);

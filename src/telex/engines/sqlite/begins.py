@@ -1,12 +1,14 @@
-"""The start of a group: ``start=`` as places in the file, when the first member of the group joins."""
+"""The start of a group: ``start=`` as places in the file, when the first member of the group joins, and at a seek."""
 
 from __future__ import annotations
 
 import sqlite3
 from typing import TYPE_CHECKING, cast
 
-from telex.engines.sqlite.lags import number_at
+from telex.engines.sqlite.lags import Group, number_at
+from telex.engines.sqlite.leases import DEAD, LEASED
 from telex.engines.sqlite.retention import RetentionRules, VisibleRange, look
+from telex.engines.sqlite.settling import free
 from telex.engines.sqlite.store import TopicView
 from telex.log.start import Start, find
 from telex.names import Pattern, is_pattern
@@ -44,6 +46,27 @@ def begin(
     if made.rowcount and is_pattern(pattern):
         assert made.lastrowid is not None
         _split(connection, made.lastrowid, numbers, floor)
+
+
+def seek(connection: sqlite3.Connection, group: Group, start: Start, epoch: str, now: float, near: int) -> None:
+    """Move a group to another start. In a write transaction.
+
+    It becomes a new group, so that no process uses cached data of the old one. It keeps the rows of leased messages and
+    of dead letters.
+    """
+    connection.execute("DELETE FROM telex_groups WHERE id = ?", (group.id,))
+    connection.execute("DELETE FROM telex_begins WHERE grp = ?", (group.id,))
+    begin(connection, group.name, group.pattern, start, epoch, now, near)
+    sql = "SELECT id FROM telex_groups WHERE name = ? AND pattern = ?"
+    (id,) = connection.execute(sql, (group.name, group.pattern)).fetchone()
+    sql = "DELETE FROM telex_claims WHERE grp = ? AND state NOT IN (?, ?) RETURNING pos"
+    gone = connection.execute(sql, (group.id, LEASED, DEAD)).fetchall()
+    connection.execute("UPDATE telex_claims SET grp = ? WHERE grp = ?", (id, group.id))
+    sql = "SELECT coalesce(sum(state = ?), 0), coalesce(max(pos) + 1, 0) FROM telex_claims WHERE grp = ?"
+    held, redo = connection.execute(sql, (LEASED, id)).fetchone()
+    sql = "UPDATE telex_groups SET paused = ?, held = ?, redo = ? WHERE id = ?"
+    connection.execute(sql, (group.paused, held, redo, id))
+    free(connection, [pos for (pos,) in gone])
 
 
 def _names(connection: sqlite3.Connection, pattern: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Sequence
 from operator import itemgetter
 from time import time
@@ -29,6 +30,8 @@ _INSERT = """INSERT INTO telex_delayed (due, topic, id, time, type, key, headers
 _TAKE = """DELETE FROM telex_delayed WHERE n IN (SELECT n FROM telex_delayed WHERE due <= ? ORDER BY due, n LIMIT ?)
     RETURNING due, n, topic, id, type, key, headers, content, size"""
 
+_CANCEL = "DELETE FROM telex_delayed WHERE topic = ? AND id = ?"
+
 
 class Delayed:
     """The publisher of delayed messages, in the event loop. Each process has a timer; the first process that is due
@@ -53,6 +56,14 @@ class Delayed:
 
         await self._client.call(keep, lambda _: self.arm(due))
         return [draft.numbered(0, 0) for draft in kept]
+
+    async def cancel(self, topic: str, id: str) -> bool:
+        """Discard a message that waits. Return false when there is none."""
+
+        def discard(connection: sqlite3.Connection, now: float) -> bool:
+            return connection.execute(_CANCEL, (topic, id)).rowcount > 0
+
+        return await self._client.write(discard)
 
     def arm(self, due: float | None) -> None:
         """Set the timer for a message that is due at ``due``."""

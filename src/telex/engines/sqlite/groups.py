@@ -21,10 +21,7 @@ from telex.engines.contract.groups import (
 from telex.engines.fetching import Attempt
 from telex.engines.sqlite import begins, lags, leases, settling
 from telex.engines.sqlite.lags import Group, GroupView
-from telex.errors import BadOption
-from telex.log.start import Start
-from telex.message import Position
-from telex.names import is_pattern
+from telex.log.start import Start, check_seek
 
 if TYPE_CHECKING:
     from telex.engines.sqlite.client import FileClient
@@ -44,12 +41,7 @@ class SQLiteGroups:
         """Create the group of a member if there is none."""
         if await self._client.read(lambda connection: lags.find(connection, group, pattern)) is not None:
             return
-        if isinstance(start, Position) and is_pattern(pattern):
-            raise BadOption(
-                "start",
-                start,
-                "a position belongs to one topic; for a pattern give a time, a number, 'new' or 'earliest'",
-            )
+        check_seek(pattern, start)
         epoch, near = self._client.catalogue.identity(pattern)[0], self._client.address.bounds.near_messages
         await self._client.write(
             lambda connection, now: begins.begin(connection, group, pattern, start, epoch, now, near)
@@ -120,6 +112,21 @@ class SQLiteGroups:
         if settled.stirs:
             self._client.fetches.stir(pattern)
         return settled.won
+
+    async def seek(self, group: str, pattern: str, start: Start) -> bool:
+        """Move a group to another start."""
+        check_seek(pattern, start)
+        epoch, near = self._client.catalogue.identity(pattern)[0], self._client.address.bounds.near_messages
+
+        def write(connection: sqlite3.Connection, now: float) -> bool:
+            found = lags.find(connection, group, pattern)
+            if found is not None:
+                begins.seek(connection, found, start, epoch, now, near)
+            return found is not None
+
+        found = await self._client.write(write)
+        self._client.fetches.stir(pattern)
+        return found
 
     async def change(self, group: str, pattern: str, change: Change) -> bool:
         """Change a group. For a group that rests, topics keep no messages that it has not leased."""

@@ -10,9 +10,9 @@ import msgspec
 from telex.engines.sqlite.bounds import FileBounds
 from telex.names import Pattern, is_pattern
 
-_FIND = """SELECT id, name, pattern, floor, paused, passed, held, split, rests FROM telex_groups
-    WHERE name = ? AND pattern = ?"""
-_ALL = "SELECT id, name, pattern, floor, paused, passed, held, split, rests FROM telex_groups ORDER BY name, pattern"
+_COLUMNS = "SELECT id, name, pattern, floor, paused, passed, held, split, rests, redo FROM telex_groups"
+_FIND = f"{_COLUMNS} WHERE name = ? AND pattern = ?"
+_ALL = f"{_COLUMNS} ORDER BY name, pattern"
 _NAMES = """SELECT t.name FROM telex_messages m CROSS JOIN telex_topics t ON t.id = m.topic
     WHERE m.pos >= ? AND m.pos < ? AND t.name GLOB ?"""
 _PLACE = "SELECT pos FROM telex_messages WHERE topic = ? AND seq >= ? AND seq < ? ORDER BY seq LIMIT 1"
@@ -31,6 +31,8 @@ class Group(msgspec.Struct):
     held: int
     split: int
     rests: int
+    redo: int
+    """After a seek: messages from the floor up to but not including this place may have rows in telex_claims."""
 
     @property
     def exact(self) -> bool:
@@ -42,6 +44,12 @@ def find(connection: sqlite3.Connection, name: str, pattern: str) -> Group | Non
     """Return a group, or None."""
     row = connection.execute(_FIND, (name, pattern)).fetchone()
     return None if row is None else Group(*row)
+
+
+def redone(connection: sqlite3.Connection, group: Group) -> set[int]:
+    """Return the places from the floor on whose messages were leased, or are dead, since before the last seek."""
+    sql = "SELECT pos FROM telex_claims WHERE grp = ? AND pos >= ? AND pos < ?"
+    return {pos for (pos,) in connection.execute(sql, (group.id, group.floor, group.redo))}
 
 
 def set_rests(connection: sqlite3.Connection, group: Group, rests: bool) -> None:
@@ -144,7 +152,10 @@ class GroupView:
 
     def lag(self, connection: sqlite3.Connection, group: Group) -> int:
         """Return the number of messages that are published and not settled, without dead letters."""
-        return group.held + self._ahead(connection, group)
+        ahead = self._ahead(connection, group)
+        if group.floor < group.redo:
+            ahead = max(0, ahead - len(redone(connection, group)))
+        return group.held + ahead
 
     def _ahead(self, connection: sqlite3.Connection, group: Group) -> int:
         if group.floor >= self.pos:

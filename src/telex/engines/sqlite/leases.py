@@ -22,7 +22,7 @@ from typing import Any
 import msgspec
 
 from telex.engines.sqlite import rows
-from telex.engines.sqlite.lags import Group, GroupView, set_rests
+from telex.engines.sqlite.lags import Group, GroupView, redone, set_rests
 
 WAITS, LEASED, DEAD, BEHIND = 0, 1, 2, 3
 AGAIN, NEW = 0.0, 1.0
@@ -158,9 +158,13 @@ def _fresh(connection: sqlite3.Connection, group: Group, view: GroupView, limit:
     busy: set[str] = set()
     room: int | None = None
     floor, passed, full, complete = group.floor, 0, False, False
+    redo = redone(connection, group) if floor < group.redo else ()
     for page, after in _pages(connection, group, view, floor, limit):
         for row in page:
             pos, key = row[0], row[_KEY]
+            if pos in redo:
+                passed, floor = passed + 1, pos + 1
+                continue
             if key is None:
                 found.append(row)
             elif key in busy or _is_held(connection, group, key):

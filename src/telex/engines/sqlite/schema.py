@@ -147,7 +147,11 @@ RESTING = """
 ALTER TABLE telex_groups ADD COLUMN rests INTEGER NOT NULL DEFAULT 0;  -- what is above its floor is not kept for it
 """
 
-MIGRATIONS: tuple[str, ...] = (TABLES, EXPIRING, VERSIONED, RESTING)
+SEEKING = """
+ALTER TABLE telex_groups ADD COLUMN redo INTEGER NOT NULL DEFAULT 0;  -- below are telex_claims from before a seek
+"""
+
+MIGRATIONS: tuple[str, ...] = (TABLES, EXPIRING, VERSIONED, RESTING, SEEKING)
 """Migration n upgrades a file of version n to version n + 1. A released migration is never changed."""
 
 VERSION = len(MIGRATIONS)

@@ -78,6 +78,10 @@ class SQLiteStore:
             return self._delayed.keep(drafts, due)
         return self._client.append(drafts, adopt=adopt)
 
+    async def cancel(self, topic: str, id: str) -> bool:
+        """Discard a delayed message."""
+        return await self._delayed.cancel(topic, id)
+
     def follow(self, name: str) -> None:
         """Have new messages delivered."""
         self._changes.interest.follow(name)

@@ -16,6 +16,7 @@ store               what is kept, read, found, removed, retained
 following           what is delivered, and the end of it
 sharing             what several engines have in common, and what a restart and a kill leave
 groups, ordering    consumer groups
+seeking             groups that are moved
 fetching            fetches that wait
 records             compare-and-set
 later               delayed messages, transactions
@@ -37,6 +38,7 @@ from telex.testing.conformance.life import LifeTests
 from telex.testing.conformance.ordering import GroupOrderTests
 from telex.testing.conformance.overflow import OverflowTests
 from telex.testing.conformance.records import RecordTests
+from telex.testing.conformance.seeking import SeekTests
 from telex.testing.conformance.sharing import DurableTests, SharedTests
 from telex.testing.conformance.store import StoreTests
 from telex.testing.conformance.suite import Undeclared
@@ -55,6 +57,7 @@ class Conformance(
     DurableTests,
     GroupTests,
     GroupOrderTests,
+    SeekTests,
     FetchTests,
     RecordTests,
     DelayedTests,

@@ -79,6 +79,21 @@ class DelayedTests(Suite):
                 await own.later(message(T, "later"), time() + DELAY)
             await other.until(lambda: other.contents(T) == ["later"], "what was published for later")
 
+    @promise("delayed", "store")
+    async def test_a_cancelled_message_is_never_published(self) -> None:
+        """`cancel` discards a message that waits for its time. It returns true when there was such a message."""
+        async with self.rig() as rig:
+            store = rig.engine.store
+            assert store is not None
+            for id in ("one", "two"):
+                await rig.later(message(T, id, id=id), time() + DELAY)
+            assert await store.cancel("reminders:2", "one") is False, "the topic is another"
+            assert await store.cancel(T, "one") is True
+            assert await store.cancel(T, "one") is False, "it was cancelled before"
+            await rig.until(lambda: rig.contents(T), "what was published for later")
+            assert rig.contents(T) == ["two"], "a cancelled message was published"
+            assert await store.cancel(T, "two") is False, "it was published"
+
     @promise("delayed", "durable", "store", slow=True)
     async def test_delayed_messages_survive_a_restart(self) -> None:
         """Durable: a delayed message is published once, when its time has come and the engine is open."""
