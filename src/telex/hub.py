@@ -111,7 +111,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self._topics.formats.known = Formats(codecs, transforms, content_type, content_encoding)
         self._runner = HandlerRunner(self._runtime, self.declarations)
         self._group_runner = GroupRunner(self._runtime, self._runner.origins, self.declarations)
-        self._dispatcher = CommandDispatcher(self._runtime, self._runner, self._group_runner)
+        self._dispatcher = CommandDispatcher(self._runtime, self._group_runner)
         self._work = HubWork(self._runtime, self._runner, self._group_runner, self._dispatcher)
         self._scheduler = Scheduler(self._runtime, self._runner, self._group_runner, self.on)
         self._closing = EngineClosing(engine)

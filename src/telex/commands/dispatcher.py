@@ -22,7 +22,6 @@ from telex.commands.transports.local import LocalTransport
 from telex.commands.transports.transport import CommandTransport, Duplicate, Request
 from telex.errors import BadOption, Closed, Timeout
 from telex.groups.runner import GroupRunner
-from telex.handlers.runner import HandlerRunner
 from telex.message import check_id
 from telex.observe.headers import Sending, Sends
 from telex.once.store import OnceStores
@@ -49,22 +48,20 @@ def traced(send: Send, instrument: Sends) -> Send:
     return sent
 
 
-def transport_for(
-    runtime: Runtime, runner: HandlerRunner, groups: GroupRunner, table: CommandTable
-) -> CommandTransport:
+def transport_for(runtime: Runtime, groups: GroupRunner, table: CommandTable) -> CommandTransport:
     """Return the transport for the engine of a hub. Only this function asks whether the engine stores messages."""
     store = runtime.engine.store
     if store is None:
         return LocalTransport(runtime, table)
-    return EngineTransport(runtime, runner, groups, table, store)
+    return EngineTransport(runtime, groups, table, store)
 
 
 class CommandDispatcher:
     """All commands that one hub serves and sends."""
 
-    def __init__(self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner) -> None:
+    def __init__(self, runtime: Runtime, groups: GroupRunner) -> None:
         self.table: CommandTable = CommandTable()
-        self.transport: CommandTransport = transport_for(runtime, runner, groups, self.table)
+        self.transport: CommandTransport = transport_for(runtime, groups, self.table)
         instrument = runtime.topics.carrier.instrument
         self._send: Send = self.transport.send if instrument is None else traced(self.transport.send, instrument)
         self._call: Send = self.transport.call if instrument is None else traced(self.transport.call, instrument)

@@ -137,6 +137,17 @@ async def test_a_delayed_command_that_is_cancelled_never_begins(url: str) -> Non
     assert ran == [2]
 
 
+async def test_a_delayed_command_that_nobody_serves_is_cancelled_at_once(url: str) -> None:
+    async with telex.Hub(url) as hub, hub.follow("note") as outcomes:
+        ticket = await hub.send("note", 1, delay="1h")
+        assert await ticket.cancel()
+        outcome = await ticket.outcome(timeout=0)
+        assert outcome.error is not None
+        assert outcome.error.code == "cancelled"
+        assert await outcomes.receive(timeout=5) == outcome
+        assert [job.state for job in await hub.commands()] == ["cancelled"]
+
+
 async def test_a_queued_command_that_is_cancelled_before_a_worker_starts_never_begins(url: str) -> None:
     hub, ran = telex.Hub(url), list[int]()
     async with hub:

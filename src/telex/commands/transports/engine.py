@@ -32,7 +32,6 @@ from telex.commands.transports.worker import GROUP, EngineWorker
 from telex.engines.contract.store import Store
 from telex.errors import BadOption, Closed, InProgress, KeyConflict, NoHandler
 from telex.groups.runner import GroupRunner
-from telex.handlers.runner import HandlerRunner
 from telex.message import check_key
 from telex.once.engine_store import EngineOnceTransaction
 from telex.once.machine import Entry, decode, digest_of, fingerprint_of
@@ -49,15 +48,13 @@ class EngineTransport:
     needs_to_delay: tuple[str, ...] = ("delayed",)
     idle: bool = True  # running commands are messages of a group, which the runner counts
 
-    def __init__(
-        self, runtime: Runtime, runner: HandlerRunner, groups: GroupRunner, table: CommandTable, store: Store
-    ) -> None:
+    def __init__(self, runtime: Runtime, groups: GroupRunner, table: CommandTable, store: Store) -> None:
         self._runtime = runtime
         self._table = table
         self.id: str = token_hex(8)
         self._registry: ServiceRegistry | None = None
         self.inbox: ReplyInbox = ReplyInbox(runtime, store, self.id, lambda: self.registry)
-        self.worker: EngineWorker = EngineWorker(runtime, runner, groups, store, self.id, self.inbox)
+        self.worker: EngineWorker = EngineWorker(runtime, groups, store, self.id, self.inbox)
         self._jobs = EngineJobs(runtime, store, self.id, self.inbox, lambda: self.registry, self.worker.running)
         self._sightings = Sightings()
         self._started = False

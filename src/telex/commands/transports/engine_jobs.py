@@ -12,8 +12,9 @@ import msgspec
 
 from telex.codec.content import Content, from_json, to_json
 from telex.commands.job import CommandInfo, JobFilter, check_failed
-from telex.commands.outcome import CANCELLED, Outcome, OutcomeRef, recorded_outcome, unrun
+from telex.commands.outcome import Outcome, OutcomeRef, recorded_outcome, unrun
 from telex.commands.plan import REQUESTS, Priority, SendPlan, priority_of
+from telex.commands.server import CANCELLED_BY_SENDER
 from telex.commands.ticket import PendingOutcome
 from telex.commands.transports.job_records import BEFORE, DIGEST, INBOX, JOB, SPARE_SECONDS, JobRecord, JobRecords
 from telex.commands.transports.job_view import JobView, before_of, reply_of
@@ -25,7 +26,7 @@ from telex.engines.contract.store import Store
 from telex.errors import BadOption, NoSuchCommand
 from telex.log.start import Start
 from telex.message import Draft, Lost, Message
-from telex.once.machine import Failure, decode
+from telex.once.machine import decode
 from telex.once.results import with_result
 from telex.runtime import Runtime
 from telex.topics.threads import publish_later
@@ -39,7 +40,6 @@ NO_END = 2**62
 """A number after every message: this process may not know the end of a topic that it has neither read nor written."""
 SKEW_SECONDS = 60.0
 """The time before that in the id of a command from which its topics are read, since clocks of machines differ."""
-CANCELLED_BY_SENDER = Failure("Cancelled", CANCELLED, "its sender cancelled it")
 Gives = Callable[[str], Content[Any] | None]
 """Returns the type of the result of a command that this hub serves."""
 
@@ -142,16 +142,18 @@ class EngineJobs:
         level = record.priority if request is None else priority_of(request.topic)
         digest = record.digest if request is None else request.headers.get(DIGEST, "")
         headers = {INBOX: self._hub, JOB: id, BEFORE: str(outcome.attempt)} | ({DIGEST: digest} if digest else {})
-        if found is not None:
-            again = msgspec.structs.replace(record, state="queued", before=outcome.attempt, outcome=msgspec.UNSET)
-            await self._records.put(name, id, again, found[1], SPARE_SECONDS)
         pending: PendingOutcome[Any] = PendingOutcome(name, id, outcome.key, gives(name))
         self._inbox.add(pending)
         await self._watch.begin(pending)  # of two hubs that retry at once, one is not the sender
+        await self._records.drop_cancel(name, id)
         topic = self._runtime.topic(f"$command:{name}:{REQUESTS[level]}")
         # with this id, two retries of the same failure are one
         again_id = f"{id}~{outcome.attempt}"
         await publisher_of(topic).publish_held(content, id=again_id, headers=headers, key=outcome.key)
+        # The record comes second: if this process is killed in between, the command runs all the same.
+        if found is not None:
+            again = msgspec.structs.replace(record, state="queued", before=outcome.attempt, outcome=msgspec.UNSET)
+            await self._records.put(name, id, again, found[1], SPARE_SECONDS)
         return pending
 
     # -- one command

@@ -30,6 +30,10 @@ no worker serves the command.
 """
 CANCEL_SECONDS = 7 * 86400.0
 """The time for which the cancellation of a command is kept for workers that start later."""
+ENDED_CANCEL_SECONDS = 3600.0
+"""The time for which a cancellation is kept after its outcome was published. Until the command is settled its worker
+may be killed, and the next worker must not begin the command.
+"""
 REFUSED_SECONDS = 86400.0
 """The time for which a refusal is kept: followers do not get it."""
 
@@ -101,7 +105,7 @@ class JobRecords:
         await self._records.put(f"$cancels:{name}", id, b"1", 0, time() + CANCEL_SECONDS)
 
     async def cancelled(self, name: str) -> list[str]:
-        """Return the ids of the commands that are cancelled and whose worker has not noted it."""
+        """Return the ids of the commands that are cancelled; some of them have ended."""
         return await self._records.keys(f"$cancels:{name}")
 
     async def is_cancelled(self, name: str, id: str) -> bool:
@@ -109,7 +113,13 @@ class JobRecords:
         return await self._records.get(f"$cancels:{name}", id) is not None
 
     async def end_cancel(self, name: str, id: str) -> None:
-        """Delete the note of a cancellation."""
+        """Let the note of a cancellation end, as the outcome of the command is published."""
+        found = await self._records.get(f"$cancels:{name}", id)
+        if found is not None:
+            await self._records.put(f"$cancels:{name}", id, b"1", found.revision, time() + ENDED_CANCEL_SECONDS)
+
+    async def drop_cancel(self, name: str, id: str) -> None:
+        """Delete the note of a cancellation, before the command is retried."""
         await self._delete(f"$cancels:{name}", id)
 
     async def _delete(self, bucket: str, key: str) -> None:

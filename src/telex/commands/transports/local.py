@@ -15,15 +15,15 @@ from typing import Any
 
 from telex.commands.invocation import Invocation
 from telex.commands.job import CommandInfo, JobFilter
-from telex.commands.outcome import Outcome, Progress, recorded_outcome, refusal
+from telex.commands.outcome import Outcome, Progress, recorded_outcome, refusal, unrun
 from telex.commands.plan import SendPlan
-from telex.commands.server import CommandServer
+from telex.commands.server import CANCELLED_BY_SENDER, CommandServer
 from telex.commands.spec import check_command
 from telex.commands.table import CommandTable
 from telex.commands.ticket import PendingOutcome
 from telex.commands.transports.local_jobs import LocalJobs
 from telex.commands.transports.pending import Sightings
-from telex.commands.transports.queue import CommandQueue
+from telex.commands.transports.queue import CommandQueue, publish_outcome
 from telex.commands.transports.transport import Request
 from telex.commands.transports.turns import TurnBudget
 from telex.errors import Closed, EngineFailed, InProgress, KeyConflict, NoHandler, TelexError, WouldBlock, WrongThread
@@ -235,13 +235,23 @@ class LocalTransport:
         invocation, queue = self.invocations.get(pending.id), self.queues.get(pending.command)
         if invocation is None:
             return False
-        if queue is None:
+        if self._jobs.take(invocation.id):
+            self._call_off(invocation, queue)
+        elif queue is None:
             invocation.cancel()
-        elif self._jobs.take(invocation.id):
-            queue.call_off(invocation)
         else:
             queue.cancel(invocation)
         return True
+
+    def _call_off(self, invocation: Invocation, queue: CommandQueue | None) -> None:
+        """End a delayed command that its sender cancels, also one that nobody serves yet."""
+        name, id = invocation.command, invocation.id
+        outcome = unrun(name, id, invocation.key, CANCELLED_BY_SENDER)
+        del self.invocations[id]
+        self._jobs.end(invocation, outcome, None if queue is None else queue.server.command.keep)
+        publish_outcome(self._runtime.topic(f"$command:{name}:outcome"), outcome)
+        if invocation.pending is not None:
+            invocation.pending.settle(outcome)
 
     # -- by id
 

@@ -13,7 +13,7 @@ from telex.commands.invocation import Invocation
 from telex.commands.levels import LeveledQueue
 from telex.commands.outcome import Outcome, Progress, failure_of, is_published
 from telex.commands.progress import ProgressThrottle
-from telex.commands.server import CANCELLED_BY_SENDER, CONFLICTING, CommandServer
+from telex.commands.server import CONFLICTING, CommandServer
 from telex.commands.transports.local_jobs import LocalJobs
 from telex.commands.transports.turns import TurnBudget
 from telex.errors import TelexError
@@ -168,20 +168,8 @@ class CommandQueue:
             if step is not None:
                 invocation.throttle.publish(step)
         if not outcome.replayed and not invocation.announced and is_published(outcome):
-            self._publish(outcome)
+            publish_outcome(self._outcomes, outcome)
         self.answer(invocation, outcome)
-
-    def call_off(self, invocation: Invocation) -> None:
-        """End a delayed command that its sender cancels."""
-        outcome = self.server.failure(invocation, CANCELLED_BY_SENDER)
-        self._publish(outcome)
-        self.answer(invocation, outcome)
-
-    def _publish(self, outcome: Outcome[Any]) -> None:
-        try:
-            self._outcomes.publish_nowait(outcome)
-        except TelexError as error:
-            logger.error("the outcome of command %s %s was not published: %s", outcome.command, outcome.id, error)
 
     def _share(self, other: Invocation, invocation: Invocation, outcome: Outcome[Any]) -> None:
         """Answer a command that waited for the outcome of its key, or run it when no outcome was recorded."""
@@ -216,3 +204,11 @@ class CommandQueue:
         if invocation.throttle is None:
             invocation.throttle = ProgressThrottle(self._progress.publish_nowait)
         invocation.throttle.report(step)
+
+
+def publish_outcome(topic: Topic[Any], outcome: Outcome[Any]) -> None:
+    """Publish an outcome to followers."""
+    try:
+        topic.publish_nowait(outcome)
+    except TelexError as error:
+        logger.error("the outcome of command %s %s was not published: %s", outcome.command, outcome.id, error)

@@ -15,19 +15,19 @@ import msgspec
 from telex.codec.content import to_json
 from telex.commands.invocation import Invocation
 from telex.commands.outcome import Outcome, OutcomeRef, Progress, Reply, is_published, refusal
-from telex.commands.plan import LEVELS, REQUESTS, Priority, priority_of
+from telex.commands.plan import REQUESTS, Priority, priority_of
 from telex.commands.progress import ProgressThrottle
 from telex.commands.server import CommandServer
 from telex.commands.transports.attempts import AttemptCounter
 from telex.commands.transports.job_records import BEFORE, DEADLINE, DIGEST, INBOX, JOB
 from telex.commands.transports.priority_gate import PriorityGate
 from telex.commands.transports.replies import ReplyInbox
+from telex.commands.transports.worker_control import WorkerControl
 from telex.commands.transports.worker_jobs import WorkerJobs
 from telex.engines.contract.store import Store
 from telex.errors import TelexError
 from telex.groups.runner import GroupRunner
 from telex.handlers.context import Context, Retry
-from telex.handlers.runner import HandlerRunner
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.log.options import check_options
 from telex.message import Draft, Message, time_of
@@ -56,14 +56,12 @@ class EngineWorker:
     def __init__(
         self,
         runtime: Runtime,
-        runner: HandlerRunner,
         groups: GroupRunner,
         store: Store,
         hub: str,
         inbox: ReplyInbox,
     ) -> None:
         self._runtime = runtime
-        self._runner = runner
         self._groups = groups
         self._store = store
         self._hub = hub
@@ -71,11 +69,11 @@ class EngineWorker:
         self.invocations: dict[str, Invocation] = {}
         self._jobs = WorkerJobs(runtime)
         self._gates: dict[str, PriorityGate] = {}
-        self._preparing: dict[str, asyncio.Task[None]] = {}
+        self._controls: dict[str, WorkerControl] = {}
         self._publishing: set[asyncio.Task[None]] = set()
 
     def serve(self, server: CommandServer) -> None:
-        """Join the group of a command, and subscribe to the cancellations of the command."""
+        """Join the group of a command, and follow the cancellations of the command."""
         command = server.command
         if command.takes is not None:
             self._runtime.topics.types.hint(command.takes)
@@ -92,29 +90,11 @@ class EngineWorker:
             options,
             group,
         )
-        cancels = msgspec.structs.replace(
-            spec,
-            name=f"{command.name} (cancel)",
-            function=partial(self._control, server, spec),
-            wants=("message",),
-            is_async=False,
-            patterns=(f"$command:{command.name}:cancel",),
-            concurrency=1,
-            group=None,
-        )
-        self._runner.add(cancels)
-        # Subscribed to cancellations, the worker reads those that came before. No command begins until then.
-        preparing = keep_doing(f"preparing the command {command.name!r}", partial(self._prepare, server, spec))
-        self._preparing[command.name] = task = start_task(preparing, name=f"telex prepares {command.name}")
-        self._runtime.own(task)
+        control = WorkerControl(self._runtime, command.name, self._cancel, partial(self._join, server, spec))
+        self._controls[command.name] = control
+        following = keep_doing(f"following the cancellations of the command {command.name!r}", control.follow)
+        self._runtime.own(start_task(following, name=f"telex control {command.name}"))
         self._groups.add(spec)
-
-    async def _prepare(self, server: CommandServer, spec: HandlerSpec) -> None:
-        name = server.command.name
-        await self._jobs.load(name)
-        for level in await self._jobs.records.levels(name):
-            self._join(server, spec, level)
-        self._preparing.pop(name, None)
 
     def _join(self, server: CommandServer, spec: HandlerSpec, level: Priority) -> None:
         """Join the group of the commands with another priority. From now on the priorities share the calls."""
@@ -124,14 +104,14 @@ class EngineWorker:
             self._groups.add(msgspec.structs.replace(spec, name=f"{spec.name} ({level})", patterns=(topic,)))
 
     async def _serve(self, server: CommandServer, message: Message[Any], delivery: Context[Any]) -> None:
-        preparing = self._preparing.get(server.command.name) if self._preparing else None
-        if preparing is not None:
-            await asyncio.shield(preparing)
+        control = self._controls[server.command.name]
+        if not control.ready:
+            await control.wait()
         invocation = self._invocation(server, message, delivery)
         id = invocation.id
         self.invocations[id] = invocation
         try:
-            ended = await self._ended_before(server, invocation)
+            ended = await self._ended_before(server, invocation, control)
             if ended is not None:
                 await self._repeat(invocation, ended)
                 return
@@ -182,18 +162,20 @@ class EngineWorker:
             invocation.priority = priority_of(message.topic)
         return invocation
 
-    async def _ended_before(self, server: CommandServer, invocation: Invocation) -> Outcome[Any] | None:
+    async def _ended_before(
+        self, server: CommandServer, invocation: Invocation, control: WorkerControl
+    ) -> Outcome[Any] | None:
         """Return the recorded outcome of a command that has ended, else None. Note when it was cancelled."""
-        if self._jobs.any_cancelled and await self._jobs.is_cancelled(invocation.command, invocation.id):
-            invocation.cancelled = True
+        if control.may_be_cancelled(invocation.id):
+            invocation.cancelled |= await control.is_cancelled(invocation.id, retried=invocation.before > 0)
         if invocation.recorded or (server.command.keep is not None and invocation.redelivered):
             return await self._jobs.begin(invocation)
         return None
 
     async def _repeat(self, invocation: Invocation, outcome: Outcome[Any]) -> None:
         """Publish the recorded outcome of a command again, whose worker may have died before it was published."""
-        if outcome.attempt:  # else it was cancelled while it was delayed, and was published
-            await self.append(await self._replies(invocation, outcome, to_json(outcome), to_all=True))
+        to_all = outcome.attempt > 0  # else it was published when it was cancelled, before it was due
+        await self.append(await self._replies(invocation, outcome, to_json(outcome), to_all=to_all))
         self._inbox.settle(outcome, None, decode=True)
 
     async def _carried_out(self, server: CommandServer, invocation: Invocation) -> Outcome[Any]:
@@ -338,19 +320,11 @@ class EngineWorker:
 
     # -- cancelling, closing
 
-    def _control(self, server: CommandServer, spec: HandlerSpec, message: Message[Any]) -> None:
-        """Cancel a command, or join a priority that is new."""
-        content = message.content if isinstance(message.content, dict) else {}
-        id, level = content.get("id"), content.get("level")
-        if level in LEVELS:
-            self._join(server, spec, level)
-        if not isinstance(id, str):
-            return
+    def _cancel(self, id: str) -> None:
+        """Cancel a command, if this worker has it."""
         invocation = self.invocations.get(id)
-        if invocation is not None:
+        if invocation is not None and not invocation.cancelled:
             invocation.cancel()
-            return
-        self._jobs.cancel(id)
 
     async def close(self) -> None:
         """Stop publishing progress."""

@@ -1,8 +1,7 @@
-"""`WorkerJobs`: the records of the commands that a worker carries out, their cancellations and their priorities."""
+"""`WorkerJobs`: the records of the commands that a worker carries out."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
 import msgspec
@@ -15,47 +14,17 @@ from telex.commands.transports.job_records import DIGEST, REFUSED_SECONDS, SPARE
 from telex.message import time_of
 from telex.runtime import Runtime
 
-MAX_CANCELLED_IDS = 10_000
-"""The number of ids kept of commands that were cancelled before they arrived; after that workers read the records."""
-
 
 class WorkerJobs:
     """The records of commands, as a worker reads and writes them. Every coroutine raises `EngineFailed`."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._cancelled: OrderedDict[str, None] = OrderedDict()
-        self._overflowed = False
 
     @property
     def records(self) -> JobRecords:
         """The records of the engine. Raises `Misuse` on an engine without records."""
         return JobRecords(self._runtime.records("commands"))
-
-    # -- cancellations
-
-    async def load(self, name: str) -> None:
-        """Read the cancellations of a command that came before this worker."""
-        for id in await self.records.cancelled(name):
-            self.cancel(id)
-
-    def cancel(self, id: str) -> None:
-        """Note the cancellation of a command that has not arrived."""
-        self._cancelled[id] = None
-        if len(self._cancelled) > MAX_CANCELLED_IDS:
-            self._cancelled.popitem(last=False)
-            self._overflowed = True
-
-    async def is_cancelled(self, name: str, id: str) -> bool:
-        """Return true when a command is cancelled that arrives now."""
-        return id in self._cancelled or (self._overflowed and await self.records.is_cancelled(name, id))
-
-    @property
-    def any_cancelled(self) -> bool:
-        """True when `is_cancelled` may be true for some command."""
-        return bool(self._cancelled)
-
-    # -- records
 
     async def begin(self, invocation: Invocation) -> Outcome[Any] | None:
         """Note that a command with a record begins. Return its outcome when it has ended before: its sender has

@@ -1,8 +1,14 @@
 """The commands of all hubs on an engine that stores messages, by id."""
 
 import asyncio
+from unittest.mock import AsyncMock
+
+import pytest
 
 import telex
+from telex.commands.transports.job_records import JobRecords
+from telex.topics.stored import EnginePublisher
+from tests.support.internals import engine_of, records_of
 from tests.unit.commands.parts import Gate, building
 
 
@@ -71,3 +77,66 @@ async def test_two_retries_of_one_failure_are_one_attempt(file: str, gate: Gate)
         for error in again:  # of a hub that came after the other
             assert not isinstance(error, BaseException) or "the command is not ended" in str(error)
     assert len(ran) == 2
+
+
+async def test_a_retry_that_cannot_be_published_leaves_the_command_failed(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, ran = telex.Hub(file), list[int]()
+
+    @hub.command("ship", keep="1h")
+    async def ship(number: int) -> None:
+        ran.append(number)
+        raise telex.CommandError("none left")
+
+    async with hub:
+        ticket = await hub.send("ship", 1)
+        await ticket.outcome(timeout=5)
+        with monkeypatch.context() as patched:
+            patched.setattr(EnginePublisher, "publish_held", AsyncMock(side_effect=telex.EngineFailed("x", "killed")))
+            with pytest.raises(telex.EngineFailed):
+                await hub.retry(ticket.id)
+        assert [job.state for job in await hub.commands()] == ["failed"]
+        assert (await (await hub.retry(ticket.id)).outcome(timeout=5)).attempt == 2
+    assert ran == [1, 1]
+
+
+async def test_a_retry_of_a_command_that_was_cancelled_too_late_runs(file: str) -> None:
+    hub, ran = telex.Hub(file), list[int]()
+
+    @hub.command("ship", keep="1h")
+    async def ship(number: int) -> int:
+        ran.append(number)
+        if len(ran) == 1:
+            raise telex.CommandError("none left")
+        return number
+
+    async with hub:
+        ticket = await hub.send("ship", 1)
+        await ticket.outcome(timeout=5)
+        records = JobRecords(records_of(hub))
+        await records.cancel("ship", ticket.id)  # another process, which had not read the outcome yet
+        await hub.topic("$command:ship:cancel").publish({"id": ticket.id})
+        assert await (await hub.retry(ticket.id)).result(timeout=5) == 1
+
+
+async def test_a_sender_gets_the_outcome_of_a_canceller_that_was_killed_before_it_published(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, ran = telex.Hub(file), list[int]()
+
+    @hub.command("ship")
+    async def ship(number: int) -> None:
+        ran.append(number)
+
+    async with hub, telex.Hub(file) as sender:
+        ticket = await sender.send("ship", 1, delay="50ms")
+        found = await hub.ticket(ticket.id)
+        with monkeypatch.context() as patched:
+            patched.setattr(engine_of(hub).store, "append", AsyncMock(side_effect=telex.EngineFailed("x", "killed")))
+            with pytest.raises(telex.EngineFailed):
+                await found.cancel()
+        outcome = await ticket.outcome(timeout=5)  # when it is due
+        assert outcome.error is not None
+        assert outcome.error.code == "cancelled"
+    assert ran == []

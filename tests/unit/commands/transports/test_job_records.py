@@ -47,6 +47,8 @@ async def test_cancellations_are_noted_for_workers_that_start_later() -> None:
     assert (await records.cancelled("ship"), await records.cancelled("bill")) == (["1"], [])
     assert await records.is_cancelled("ship", "1")
     await records.end_cancel("ship", "1")
+    assert await records.is_cancelled("ship", "1"), "its worker may be killed before it settles the command"
+    await records.drop_cancel("ship", "1")
     assert not await records.is_cancelled("ship", "1")
 
 

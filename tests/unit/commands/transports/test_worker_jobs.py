@@ -9,7 +9,7 @@ from telex.codec.content import to_json
 from telex.commands.invocation import Invocation
 from telex.commands.outcome import unrun
 from telex.commands.transports.job_records import JobRecord
-from telex.commands.transports.worker_jobs import MAX_CANCELLED_IDS, WorkerJobs, is_of_attempt
+from telex.commands.transports.worker_jobs import WorkerJobs, is_of_attempt
 from telex.engines.memory.engine import MemoryEngine
 from telex.once.machine import Failure
 from telex.runtime import Runtime
@@ -54,15 +54,6 @@ async def test_of_two_outcomes_of_the_same_attempts_the_first_is_recorded(jobs: 
     again.attempt = 2
     third = server.failure(again, Failure("C", "c", "third"))
     assert await jobs.end(server, again, third, to_json(third)) is third
-
-
-async def test_ids_beyond_the_bound_are_read_from_the_records(jobs: WorkerJobs) -> None:
-    await jobs.records.cancel("ship", "1")
-    await jobs.load("ship")
-    assert [await jobs.is_cancelled("ship", id) for id in ("1", "2")] == [True, False]
-    for number in range(MAX_CANCELLED_IDS):
-        jobs.cancel(f"other {number}")
-    assert [await jobs.is_cancelled("ship", id) for id in ("1", "2")] == [True, False]
 
 
 def test_an_outcome_belongs_to_the_attempts_after_the_last_retry() -> None:
