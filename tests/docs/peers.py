@@ -66,7 +66,17 @@ def faststream(program: ModuleType) -> None:
         asyncio.run(program.test_an_order_is_answered())
 
 
-RUN: dict[str, Callable[[ModuleType], None]] = {"apscheduler": apscheduler, "celery": celery, "faststream": faststream}
+def socketio(program: ModuleType) -> None:
+    """Check that the program has declared its events. They need a server and a client."""
+    assert hasattr(program, "sio") or hasattr(program, "manager")
+
+
+RUN: dict[str, Callable[[ModuleType], None]] = {
+    "apscheduler": apscheduler,
+    "celery": celery,
+    "faststream": faststream,
+    "socketio": socketio,
+}
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ hub = telex.Hub("memory://", clock=clock)
 
 
 @hub.every("6h")
-def look() -> None:
+async def look() -> None:
     print(f"look at {clock.now:%H:%M}")
 
 

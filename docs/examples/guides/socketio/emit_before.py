@@ -1,0 +1,7 @@
+import socketio
+
+sio = socketio.AsyncServer(async_mode="asgi")
+
+
+async def announce(text: str) -> None:
+    await sio.emit("news", text)
