@@ -102,6 +102,11 @@ def is_sampled(carry: Mapping[str, str]) -> bool:
     return bool(int(carry[TRACEPARENT][53:55], 16) & 1)
 
 
+def carries_nothing() -> bool:
+    """Return true when no headers are carried now."""
+    return carried.get() is None
+
+
 def with_carried(headers: Mapping[str, str] | None) -> Mapping[str, str] | None:
     """Return the headers of a message with the carried ones. A header that the publisher gave stays."""
     return merged(headers, carried.get())

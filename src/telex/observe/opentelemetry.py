@@ -51,7 +51,7 @@ class OpenTelemetry:
             raise BadOption("sample", sample, "it must be a share from 0 to 1, such as 0.01 for one in a hundred")
         self._tracer = trace.get_tracer("telex", tracer_provider=provider)
         self._format = TraceContextTextMapPropagator()
-        self._current = _context_variable()
+        self._current = _context_variable().get
         self._sample = float(sample)
         self._left = self._gap()  # the number of messages until one begins a trace
 
@@ -60,7 +60,7 @@ class OpenTelemetry:
 
     def sending(self, topic: str, headers: Mapping[str, str] | None) -> Sending | None:
         """Return the span of a message that is about to be published; None for no span."""
-        current, carry = self._current.get(None), carried.get()
+        current, carry = self._current(None), carried.get()
         if headers is None and carry is None and not current:
             if not self._begins():
                 return None
@@ -79,7 +79,7 @@ class OpenTelemetry:
 
     def skips(self) -> bool:
         """Return true when a message without headers begins no trace and continues none, and count the message."""
-        if self._left > 0 and not self._current.get(None) and carried.get() is None:
+        if self._left > 0 and not self._current(None) and carried.get() is None:
             self._left -= 1
             return True
         return False
@@ -144,7 +144,7 @@ class OpenTelemetry:
         return scope.finished(result)
 
     def _extracted(self, carry: Mapping[str, str]) -> Context:
-        return self._format.extract(carry, Context())
+        return self._format.extract(carry, Context()) if TRACEPARENT in carry else Context()
 
     def _context_of(self, message: Message[Any]) -> trace.SpanContext:
         return trace.get_current_span(self._extracted(carried_in(message.headers) or {})).get_span_context()

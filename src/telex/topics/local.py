@@ -17,7 +17,7 @@ from telex.log.cursor import Cursor
 from telex.log.dedup import Window
 from telex.log.log import Log, Retention
 from telex.message import Draft, LazyId, Message, check_id, check_key, id_text, own_headers, size_of
-from telex.observe.headers import Carrier, carried, carried_in, with_carried
+from telex.observe.headers import Carrier, carried, carried_in, carries_nothing, with_carried
 from telex.topics.backpressure import PublishQueue
 from telex.topics.connection import EngineConnection
 from telex.topics.delayed import DelayedMessages
@@ -88,7 +88,7 @@ class LocalPublisher(Publisher):
             and headers is None
             and key is None
             and not self._window
-            and carried.get() is None
+            and carries_nothing()
             and not self.log.blocking_cursors
             and get_ident() == self.thread
         ):
@@ -120,7 +120,12 @@ class LocalPublisher(Publisher):
     def publish_new(self, content: Any, id: str | LazyId) -> Message[Any]:
         """Append a message without checking whether its id is known."""
         log = self.log
-        if not self.plain or log.blocking_cursors or self._window is not None or get_ident() != self.thread:
+        if (
+            not (self.plain or (self.light and carries_nothing()))
+            or log.blocking_cursors
+            or self._window is not None
+            or get_ident() != self.thread
+        ):
             return self.publish_nowait(content, id_text(id), None, None)
         return self.append(content, id)
 
@@ -227,6 +232,8 @@ class LocalPublisher(Publisher):
         """Set `plain` again."""
         self.light: bool = self.is_free() and not self.feeds and not self.log.measures
         self.plain: bool = self.light and not self.carrier.active
+        instrument = None if self.id[0] == "$" else self.carrier.instrument  # topics of telex have no spans
+        self.skips = carries_nothing if instrument is None else instrument.skips
 
 
 class NoStore:

@@ -37,7 +37,7 @@ from telex.message import (
     time_of,
 )
 from telex.names import CONNECTION, REFUSED, is_pattern
-from telex.observe.headers import Carrier, with_carried
+from telex.observe.headers import Carrier, carries_nothing, with_carried
 from telex.process.waiters import Notifier
 from telex.topics.backpressure import PublishQueue, PublishSlot
 from telex.topics.connection import EngineConnection
@@ -95,6 +95,7 @@ class Publisher(ABC):
         "refused",
         "renewed",
         "served",
+        "skips",
         "thread",
         "unkept",
     )
@@ -133,6 +134,10 @@ class Publisher(ABC):
         """The reason why it takes no messages; empty while it does."""
         self.served: object = None  # while the hub drains: the value of `serving` for handlers that may still use it
         self.light = self.plain = False  # true when publishing is only an append to `log`; without carried headers
+        self.skips: Callable[[], bool] = carries_nothing
+        """While only `light` is true: returns true when a message without headers has no span and no carried headers,
+        and counts the message.
+        """
         log.observer = Notifier()
 
     # -- publishing

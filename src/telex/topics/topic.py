@@ -113,12 +113,12 @@ class Topic(Generic[T]):
         publisher = self._publisher
         log = publisher.log
         if (
-            not publisher.plain
-            or log.blocking_cursors
+            log.blocking_cursors
             or id is not None
             or headers is not None
             or key is not None
             or get_ident() != publisher.thread
+            or not (publisher.plain or (publisher.light and publisher.skips()))
         ):
             if publisher.carrier.instrument is None:
                 return publisher.publish_nowait(content, id, headers, key)

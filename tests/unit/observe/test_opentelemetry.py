@@ -193,6 +193,11 @@ async def test_a_span_of_the_program_is_the_parent(tmp_path: Path, spans: Spans)
     assert spans.tree() == ["mine", "  send orders"]
 
 
+@pytest.mark.parametrize("sample", [5e-324, 1e-300, 1e-17])
+def test_a_tiny_sample_is_a_sample(sample: float) -> None:
+    assert OpenTelemetry(sample=sample).skips()
+
+
 @pytest.mark.parametrize("wrong", [-0.1, 1.5, True, "1 %"])
 def test_a_sample_that_is_no_share_is_refused(wrong: Any) -> None:
     with pytest.raises(telex.BadOption, match="from 0 to 1"):
