@@ -115,7 +115,11 @@ def list_declared(program: str, hub: Hub) -> None:
     """Print the handlers, commands and triggers of a hub."""
     triggers = hub.triggers()
     fired = {trigger.topic for trigger in triggers}
-    handlers = [handler for handler in hub.statistics().handlers if handler.pattern not in fired]
+    handlers = [
+        handler
+        for handler in hub.statistics().handlers
+        if handler.pattern not in fired and not handler.pattern.startswith("$command:")
+    ]
     counts = ", ".join(
         f"{number} {kind}{'' if number == 1 else 's'}"
         for number, kind in (

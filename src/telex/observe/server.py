@@ -22,6 +22,7 @@ HEAD_SECONDS = 5.0
 MAX_CONNECTIONS = 64
 HIGHEST_PORT = 65535
 FAILED = MonitorAnswer(500, TEXT, b"the metrics cannot be read; the log of the program has the error\n")
+WRONG_HOST = MonitorAnswer(403, TEXT, b"ask for localhost or 127.0.0.1, not for another name of this machine\n")
 BAD_REQUEST = MonitorAnswer(400, TEXT, b"send a GET request of HTTP/1.1\n")
 
 
@@ -109,8 +110,8 @@ class MonitorServer:
         hosts = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("host:")]
         if method not in ("GET", "HEAD") or not path.startswith("/"):
             return method, BAD_REQUEST
-        if is_loopback(self._host) and (problem := check_host(hosts[0] if hosts else "")) is not None:
-            return method, MonitorAnswer(403, TEXT, f"{problem}\n".encode())
+        if is_loopback(self._host) and check_host(hosts[0] if hosts else "") is not None:
+            return method, WRONG_HOST
         try:
             return method, await self._monitor.answer(path, trusted=True)
         except Exception:  # a collector of the program may raise anything

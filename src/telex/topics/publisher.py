@@ -115,8 +115,7 @@ class Publisher(ABC):
         """The reason why no program may publish to it; empty for a topic of the program."""
         self.log: Log = log
         self.engine: Engine = engine
-        # the guarantees of `ON_PUBLISHING` that the engine lacks
-        self.unkept: tuple[str, ...] = tuple(name for name in ON_PUBLISHING if not getattr(engine.guarantees, name))
+        self.unkept = tuple(name for name in ON_PUBLISHING if not getattr(engine.guarantees, name))
         self.connection: EngineConnection = connection  # of the hub to the engine
         self.carrier: Carrier = carrier
         self.clock: Callable[[], float] = clock
@@ -130,14 +129,10 @@ class Publisher(ABC):
         self.queue: PublishQueue | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
         self.thread: int = 0  # of the loop; compared for every message, since asking for the loop is a system call
-        self.reason: str = NOT_OPEN
-        """The reason why it takes no messages; empty while it does."""
+        self.reason: str = NOT_OPEN  # why it takes no messages; empty while it does
         self.served: object = None  # while the hub drains: the value of `serving` for handlers that may still use it
         self.light = self.plain = False  # true when publishing is only an append to `log`; without carried headers
-        self.skips: Callable[[], bool] = carries_nothing
-        """While only `light` is true: returns true when a message without headers has no span and no carried headers,
-        and counts the message.
-        """
+        self.skips: Callable[[], bool] = carries_nothing  # of a `light` message: counts it, true for no span or carry
         log.observer = Notifier()
 
     # -- publishing

@@ -36,8 +36,8 @@ def test_programs_that_are_none(telex: Telex, folder: Path, program: str, said: 
     assert "importlib" not in ran.err
 
 
-def declared() -> library.Hub:
-    hub = library.Hub()
+def declared(url: str = "memory://") -> library.Hub:
+    hub = library.Hub(url)
 
     @hub.on("orders:*", run_in="loop")
     def show(content: object) -> None: ...
@@ -51,11 +51,15 @@ def declared() -> library.Hub:
     return hub
 
 
-async def test_a_program_is_listed_by_its_declarations(capsys: pytest.CaptureFixture[str]) -> None:
-    async with declared() as hub:
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+async def test_a_program_is_listed_by_its_declarations(
+    engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "memory://" if engine == "memory" else f"sqlite:///{tmp_path}/x.db"
+    async with declared(url) as hub:
         list_declared("shop:hub", hub)
     out = capsys.readouterr().out
-    assert out.startswith("running shop:hub on memory:// with 1 handler, 1 command, 1 trigger  (Ctrl-C")
+    assert out.startswith(f"running shop:hub on {url} with 1 handler, 1 command, 1 trigger  (Ctrl-C")
     for part in ("orders:*", "command charge, once per key", "trigger look: every 10 s"):
         assert part in out
     async with library.Hub() as hub:
