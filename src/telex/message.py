@@ -30,6 +30,11 @@ messages before they were read (``trimmed``); the topic was removed, or its log 
 decoded (``unreadable``).
 """
 
+EXPIRES = "telex-expires"
+"""The header with the time, in seconds since 1970, at which a message expires."""
+MAX_EXPIRY = 253_402_300_799.0
+"""The largest time of `EXPIRES`: the end of the year 9999."""
+
 
 class LazyId(Protocol):
     """Content that determines the id of its message. It makes the text of the id only when the id is read."""
@@ -117,6 +122,12 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         """
         plain = BYTES if isinstance(self.content, codec.BYTES) else JSON
         return plain if self._headers is None else self._headers.get(CONTENT_TYPE, plain)
+
+    @property
+    def expires(self) -> datetime | None:
+        """The time, aware, in UTC, from which on no handler gets the message; None without ``publish(ttl=)``."""
+        moment = None if self._headers is None else expiry_in(self._headers)
+        return None if moment is None else datetime.fromtimestamp(moment, UTC)
 
     def to_dict(self) -> dict[str, object]:
         """Return the message under its public names; ``timestamp`` is RFC 3339 text, ``content`` stays as it is."""
@@ -398,3 +409,31 @@ def aware(moment: datetime, option: str) -> datetime:
     if moment.tzinfo is None:
         raise BadOption(option, moment, "give a time zone: datetime.now(timezone.utc), or moment.astimezone()")
     return moment
+
+
+def expiry_in(headers: Mapping[str, str]) -> float | None:
+    """Return the time at which a message with these headers expires; None when it does not, or for other text."""
+    text = headers.get(EXPIRES)
+    if text is None:
+        return None
+    try:
+        moment = float(text)
+    except ValueError:
+        return None
+    return moment if 0.0 <= moment <= MAX_EXPIRY else None
+
+
+def has_expired(message: Message[Any], now: float) -> bool:
+    """Return true when a message has expired at ``now``, in seconds since 1970."""
+    headers = message._headers
+    moment = None if headers is None else expiry_in(headers)
+    return moment is not None and moment <= now
+
+
+def with_expiry(headers: Mapping[str, str] | None, moment: float) -> dict[str, str]:
+    """Return headers of a message that expires at ``moment``. Raises `BadOption` for a time after the year 9999."""
+    if moment > MAX_EXPIRY:
+        raise BadOption("ttl", moment, "it must end before the year 10000")
+    if headers is not None and not isinstance(headers, Mapping):
+        raise BadOption("headers", headers, "headers must be a mapping of text to text")
+    return {**(headers or {}), EXPIRES: f"{moment:.6f}"}

@@ -31,6 +31,7 @@ FEATURES = {
         *("order 1 costs 5", "order 2 costs 5", "order 3 costs 5", "order 2 costs 4", "order 3 costs 4"),
         "cancelled: True False",
     ],
+    "offers": ["mailed: coffee, for a day", "expired: 1 True", "kept: ['coffee, for a day']"],
     "event_stream": ['"rain"', '"sun"', '"snow"'],
 }
 """What each example prints."""

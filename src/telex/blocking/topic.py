@@ -58,10 +58,13 @@ class BlockingTopic(Generic[T]):
         key: str | None = None,
         delay: Duration | None = None,
         at: datetime | None = None,
+        ttl: Duration | None = None,
         timeout: Duration | None = None,
     ) -> Message[T]:
         """Append a message, and return it once the engine has it; as ``telex.Topic.publish``."""
-        publish = self._topic.publish(content, id=id, headers=headers, key=key, delay=delay, at=at, timeout=timeout)
+        publish = self._topic.publish(
+            content, id=id, headers=headers, key=key, delay=delay, at=at, ttl=ttl, timeout=timeout
+        )
         return self._thread.wait(publish)
 
     def cancel(self, id: str, *, timeout: Duration | None = None) -> bool:

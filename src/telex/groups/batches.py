@@ -13,7 +13,9 @@ from telex.errors import Reject
 from telex.groups.executor import DeliveryExecutor
 from telex.handlers.batches import BatchContext, BatchSpec, message_of
 from telex.handlers.call import CallEnd, end_of, is_pending
+from telex.handlers.carrying import Expired
 from telex.handlers.context import Misfit, shaped
+from telex.message import has_expired
 
 if TYPE_CHECKING:
     from telex.groups.leased import LeasedDeliveries
@@ -105,8 +107,10 @@ class BatchExecutor(DeliveryExecutor):
         try:
             if delivery.attempt > self._max_attempts:
                 raise Reject(f"it was claimed {delivery.attempt} times and never settled")
+            if has_expired(delivery.message, self._runtime.clock()):
+                raise Expired
             return delivery.message if self._shape is None else shaped(delivery.message, self._shape)
-        except (Reject, Misfit) as error:
+        except (Reject, Misfit, Expired) as error:
             await self._failed(delivery, None, error)
             self.running.pop(delivery.token, None)
             return None

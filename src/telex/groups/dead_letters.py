@@ -10,6 +10,7 @@ from telex.engines.contract.groups import Delivery
 from telex.errors import BadName, BadOption, ContentError, TelexError
 from telex.handlers.carrying import carried_of
 from telex.handlers.spec import GroupSpec
+from telex.message import EXPIRES
 from telex.topics.topic import publisher_of
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def _headers(group: str, delivery: Delivery, reason: str) -> dict[str, str]:
         "telex-seq": str(message.seq),
         "telex-id": message.id,
     }
-    return {name: value for name, value in message.headers.items() if name.lower() not in own} | own
+    dropped = {*own, EXPIRES}  # the copy does not expire
+    return {name: value for name, value in message.headers.items() if name.lower() not in dropped} | own
 
 
 def _copy_id(group: str, id: str) -> str:

@@ -15,7 +15,7 @@ from telex.engines.contract.groups import Action, Delivery, Settlement
 from telex.errors import BadOption, Nack, Reject, reason_of, text_of
 from telex.groups.dead_letters import DeadLetters
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of, result_of
-from telex.handlers.carrying import carried_of
+from telex.handlers.carrying import Expired, carried_of
 from telex.handlers.context import Context, Misfit, ThreadContext, current, delivery_of, entered
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
@@ -59,6 +59,7 @@ class DeliveryExecutor:
         self.retried: int = 0
         self.dead: int = 0
         self.lapsed: int = 0
+        self.expired: int = 0
         self._leased = leased
         self._runtime = runtime
         self._origins = origins
@@ -182,6 +183,10 @@ class DeliveryExecutor:
         """Settle the delivery of a failed call, unless the handler has settled it: nack it for another attempt, or
         reject it after the last attempt and publish the copy of the dead letter.
         """
+        if isinstance(error, Expired):
+            self.expired += 1
+            self._leased.settle(delivery, "ack")
+            return
         reason, delay = self._failure(delivery, error)
         if context is None or context.settled is None:
             await self._settle_failed(delivery, reason, delay)
@@ -285,4 +290,5 @@ class DeliveryExecutor:
             self.lapsed,
             "stopped" if stopped else "running" if self.running else "idle",
             len(self.running),
+            self.expired,
         )

@@ -10,13 +10,13 @@ from typing import Any
 
 from telex.errors import Closed, SlowSubscriber, reason_of
 from telex.handlers.call import ENDS_PROGRAM, CallEnd, HandlerCalls, ProgramEnded, end_of
-from telex.handlers.carrying import carried_of
+from telex.handlers.carrying import Expired, carried_of
 from telex.handlers.context import current
 from telex.handlers.dispatch import TypeDispatcher
 from telex.handlers.origins import Origins
 from telex.handlers.spec import HandlerSpec
 from telex.handlers.statistics import HandlerState, HandlerStatistics
-from telex.message import Lost, Message
+from telex.message import Lost, Message, has_expired
 from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 from telex.topics.publisher import FAIR, serving
@@ -78,6 +78,7 @@ class LiveHandler:
         self.pattern = pattern
         self.handled: int = 0
         self.failed: int = 0
+        self.expired: int = 0
         self.running: int = 0
         self.serving: int = 0  # the number of tasks
         self.retired: bool = False
@@ -116,6 +117,7 @@ class LiveHandler:
             *(self.spec.name, self.pattern, self.handled, self.failed, self.waiting, self.lost),
             state=state,
             running=self.running,
+            expired=self.expired,
         )
 
     # -- tasks
@@ -174,14 +176,16 @@ class LiveHandler:
     async def _serve(self, subscription: ReportingSubscription[Any]) -> None:
         calls, is_async, runtime, dispatcher = self._calls, self.spec.is_async, self._runtime, self._dispatcher
         invoke, origins, fresh = calls.invoke, self._runner.origins, copy_context()
-        known = origins.known
+        known, carrier = origins.known, runtime.topics.carrier
         source = _Each(subscription) if self.spec.concurrency > 1 else subscription
         message: Any  # a Message or a Lost; comparing the class costs less than isinstance
         async for message in source:
             if message.__class__ is Lost:
                 self._losses.add(message.count)
                 continue
-            if dispatcher is not None and not self._takes(dispatcher, message):
+            if (dispatcher is not None and not self._takes(dispatcher, message)) or (
+                carrier.expires and self._is_expired(message)
+            ):
                 origins.done(message)
                 runtime.moved()
                 continue
@@ -211,6 +215,11 @@ class LiveHandler:
                 # A handler that publishes to its own topic always finds a message.
                 await asyncio.sleep(0)
 
+    def _is_expired(self, message: Message[Any]) -> bool:
+        expired = has_expired(message, self._runtime.clock())
+        self.expired += expired
+        return expired
+
     def _takes(self, dispatcher: TypeDispatcher[LiveHandler], message: Message[Any]) -> bool:
         takers = dispatcher.takers(message.content.__class__)
         if not takers and dispatcher.handlers[0] is self:
@@ -220,6 +229,9 @@ class LiveHandler:
     def _call_failed(self, message: Message[Any], error: BaseException) -> bool:
         """Log and count the error of a call. Return true when this task continues."""
         end = end_of(error)
+        if isinstance(error, Expired):
+            self.expired += 1
+            return True
         if end is CallEnd.PROGRAM or (end is CallEnd.CANCELLED and not self._runtime.serves):
             return False
         self.failed += 1

@@ -128,7 +128,7 @@ class HandlerSpec(msgspec.Struct, frozen=True):
         group = None if self.group is None else self.group.name
         bound = runtime.observed(bound, Processing(self.name, self.patterns, group, headers_of, itself))
         # Elsewhere the headers come with the context of the publisher.
-        return bound if group is None and runtime.in_process else carrying(bound, runtime.topics.carrier)
+        return bound if group is None and runtime.in_process else carrying(bound, runtime.topics.carrier, runtime.clock)
 
     def content(self, runtime: Runtime) -> Content[Any] | None:
         """Return the type to which content from outside of the process is converted; None when it is passed

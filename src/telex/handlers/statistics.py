@@ -37,3 +37,5 @@ class HandlerStatistics(msgspec.Struct, frozen=True):
     """
     running: int = 0
     """The number of calls that run."""
+    expired: int = 0
+    """The number of messages that had expired, for which the handler was not called."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from telex.engines.contract.store import PAGE, Holed
 from telex.errors import EngineFailed, Misuse
-from telex.message import Lost, Message, Position
+from telex.message import Lost, Message, Position, has_expired
 
 if TYPE_CHECKING:
     from typing import Self
@@ -17,27 +17,32 @@ if TYPE_CHECKING:
 
 
 class History:
-    """An iterator over kept messages. It is not a generator, so that leaving a loop early needs no cleanup.
+    """An iterator over kept messages that have not expired. It is not a generator, so that leaving a loop early needs
+    no cleanup.
 
-    ``pages`` awaits the next items, oldest first; none at the end.
+    ``pages`` awaits the next items, oldest first; none at the end. ``clock`` returns seconds since 1970.
     """
 
-    __slots__ = ("_items", "_pages")
+    __slots__ = ("_clock", "_items", "_pages")
 
-    def __init__(self, pages: Callable[[], Awaitable[Iterable[Any]]]) -> None:
+    def __init__(self, pages: Callable[[], Awaitable[Iterable[Any]]], clock: Callable[[], float]) -> None:
         self._pages = pages
+        self._clock = clock
         self._items: Iterator[Any] = iter(())
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> Any:
-        for item in self._items:
-            return item
-        self._items = iter(await self._pages())
-        for item in self._items:
-            return item
-        raise StopAsyncIteration
+        ended = False
+        while True:
+            for item in self._items:
+                ended = False
+                if item.__class__ is Lost or not has_expired(item, self._clock()):
+                    return item
+            if ended:
+                raise StopAsyncIteration
+            self._items, ended = iter(await self._pages()), True
 
     def __iter__(self) -> NoReturn:
         raise Misuse("use `for` on a history", "iterate over it with `async for`")

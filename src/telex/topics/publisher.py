@@ -310,7 +310,7 @@ class Publisher(ABC):
 
     def history(self, start: Start, limit: int | None) -> AsyncIterator[Any]:
         """Iterate over the kept messages, see `Topic.history`."""
-        return History(SinglePage(partial(self.snapshot, start, limit)))
+        return History(SinglePage(partial(self.snapshot, start, limit)), self.clock)
 
     async def snapshot(self, start: Start, limit: int | None) -> Any:
         """Return the kept messages of the local log."""

@@ -17,7 +17,7 @@ from telex.durations import Duration, due, optional_seconds, seconds
 from telex.errors import BadOption, Misuse
 from telex.log.options import Overflow, check_options
 from telex.log.start import Start, check_start
-from telex.message import Lost, Message, Position
+from telex.message import Lost, Message, Position, with_expiry
 from telex.topics.publisher import FAIR, Publisher
 from telex.topics.sending import sent, sent_nowait
 from telex.topics.subscription import ReportingSubscription, Subscription
@@ -67,6 +67,7 @@ class Topic(Generic[T]):
         key: str | None = None,
         delay: Duration | None = None,
         at: datetime | None = None,
+        ttl: Duration | None = None,
         timeout: Duration | None = None,
     ) -> Message[T]:
         """Append a message. Return it once the engine has stored it.
@@ -74,7 +75,8 @@ class Topic(Generic[T]):
         ``id`` is a new UUIDv7 unless given. An id that was published within the engine's window stores nothing, and the
         stored message is returned. ``headers`` are text to text. Groups handle messages of one ``key`` one after the
         other. With ``delay``, or ``at`` (an aware datetime), the engine stores the message and publishes it later; the
-        returned message has the number 0.
+        returned message has the number 0. With ``ttl``, no handler gets the message from that time after its publishing
+        on, and `history` leaves it out (`Message.expires`).
 
         Waits for the engine, and for subscribers with ``overflow="block"``, at most ``timeout`` seconds. A call that is
         cancelled or times out while it waits for subscribers has published nothing; while it waits for the engine, the
@@ -85,6 +87,8 @@ class Topic(Generic[T]):
         """
         publisher = self._publisher
         limit = None if timeout is None else seconds(timeout, "timeout")
+        if ttl is not None:
+            headers = _expiring(publisher, headers, ttl, due(delay, at, publisher.clock()))
         if delay is not None or at is not None:
             when = due(delay, at, publisher.clock())
             if publisher.carrier.instrument is None:
@@ -288,6 +292,18 @@ class Topic(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<Topic {self.id!r}, {self._publisher.extent().published} published>"
+
+
+def _expiring(
+    publisher: Publisher, headers: Mapping[str, str] | None, ttl: Duration, due: float | None
+) -> Mapping[str, str]:
+    """Return headers with the time at which a message expires that is published at ``due``; None is now."""
+    length = seconds(ttl, "ttl")
+    if not length:
+        raise BadOption("ttl", ttl, "it must be above 0, the time until the message expires")
+    publisher.carrier.expires = True
+    now = publisher.clock()
+    return with_expiry(headers, (now if due is None else max(now, due)) + length)
 
 
 def publisher_of(topic: Topic[Any]) -> Publisher:

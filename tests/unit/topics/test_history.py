@@ -1,6 +1,7 @@
 """Histories: snapshots and pages, holes and limits."""
 
 from datetime import UTC, datetime, timedelta
+from time import time
 from typing import Any, cast
 
 import pytest
@@ -55,7 +56,7 @@ def message(seq: int) -> telex.Message[int]:
 
 def history(store: Stored, start: Any = "earliest", limit: int | None = None) -> History:
     pages: Any = Pages(cast("Store", store), "t", start, limit, lambda: 0.0)
-    return History(pages)
+    return History(pages, time)
 
 
 async def numbers(history: History) -> list[Any]:
@@ -128,7 +129,7 @@ async def test_a_snapshot_is_one_page_and_is_taken_when_it_is_read() -> None:
     async def snapshot() -> list[telex.Message[int]]:
         return list(kept)
 
-    found = History(SinglePage(snapshot))
+    found = History(SinglePage(snapshot), time)
     kept.append(message(2))
     assert (await anext(found)).seq == 1
     kept.append(message(3))
@@ -142,3 +143,26 @@ async def test_a_history_is_iterated_over_with_async_for() -> None:
         list(found)
     with pytest.raises(telex.Misuse, match="async for"):
         await found
+
+
+@pytest.mark.parametrize("stored", [False, True])
+async def test_a_history_leaves_out_messages_that_have_expired(stored: bool) -> None:
+    ahead = [0.0]
+    async with telex.Hub(PretendEngine(Server()) if stored else "memory://", clock=lambda: time() + ahead[0]) as hub:
+        topic = hub.topic("a")
+        for number in range(4):
+            await topic.publish(number, ttl=None if number % 2 else "10s")
+        assert [message.content async for message in topic.history()] == [0, 1, 2, 3]
+        ahead[0] = 11.0
+        assert [message.content async for message in topic.history()] == [1, 3]
+        assert [message.content async for message in topic.history(limit=3)] == [1]
+
+
+async def test_a_history_continues_after_a_page_that_has_expired() -> None:
+    old = telex.Message.new(1, headers={"telex-expires": "5"})
+    pages = iter([[old, old], [old], [telex.Message.new(2)], []])
+
+    async def page() -> Any:
+        return next(pages)
+
+    assert [message.content async for message in History(page, lambda: 10.0)] == [2]
