@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 import telex
 from telex.schedules.schedules import runner_of
@@ -16,6 +17,7 @@ from telex.testing.clock import VirtualClock
 from tests.support.internals import set_bounds
 from tests.support.loops import until
 from tests.support.postgres import url_of
+from tests.support.pretend import PretendEngine, Server
 
 WORKER = """
 import asyncio, sys, telex
@@ -116,3 +118,23 @@ def test_hundreds_of_schedules_use_one_timer_and_one_task() -> None:
             assert len(await ticks.receive_many(5000)) == 600
 
     clock.run(main())
+
+
+async def test_schedules_fire_once_on_an_engine_whose_numbers_have_gaps() -> None:
+    server = Server(seed=7)
+    hub, other = telex.Hub(PretendEngine(server)), telex.Hub(PretendEngine(server))
+    async with hub, other, other.topic("ticks").subscribe() as ticks:
+        await hub.schedules.add("tick", "every 20ms", topic="ticks")
+        other.schedules.fire()
+        ids = [(await ticks.receive(5)).id for _ in range(5)]
+        assert len(set(ids)) == 5
+        assert await other.schedules.delete("tick")
+
+
+async def test_an_engine_without_records_refuses_schedules_and_names_the_guarantee() -> None:
+    engine = PretendEngine(Server())
+    engine.guarantees = replace(engine.guarantees, records=False)
+    async with telex.Hub(engine) as hub:
+        for refused in (hub.schedules.add("tick", "every 1s", topic="ticks"), hub.schedules.list()):
+            with pytest.raises(telex.Misuse, match=r"schedules.*does not guarantee `records`; use another one"):
+                await refused

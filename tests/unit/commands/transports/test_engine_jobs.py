@@ -4,11 +4,13 @@ import asyncio
 from unittest.mock import AsyncMock
 
 import pytest
+from msgspec.structs import replace
 
 import telex
 from telex.commands.transports.job_records import JobRecords
 from telex.topics.stored import EnginePublisher
 from tests.support.internals import engine_of, records_of
+from tests.support.pretend import PretendEngine, Server
 from tests.unit.commands.parts import Gate, building
 
 
@@ -140,3 +142,39 @@ async def test_a_sender_gets_the_outcome_of_a_canceller_that_was_killed_before_i
         assert outcome.error is not None
         assert outcome.error.code == "cancelled"
     assert ran == []
+
+
+async def test_commands_by_id_work_on_an_engine_whose_numbers_have_gaps(gate: Gate) -> None:
+    server = Server(seed=7)
+    hub, ran = telex.Hub(PretendEngine(server)), list[int]()
+
+    @hub.command("ship", keep="1h", concurrency=1)
+    async def ship(number: int) -> int:
+        ran.append(number)
+        if len(ran) == 1:
+            raise telex.CommandError("none left")
+        return number
+
+    async with hub, telex.Hub(PretendEngine(server)) as other:
+        failed = await other.send("ship", 1)
+        await failed.outcome(timeout=5)
+        never = await other.send("ship", 2, delay="1h")
+        assert await (await hub.ticket(never.id)).cancel()
+        soon = await hub.send("ship", 3, delay="10ms", priority="high")
+        assert await (await other.ticket(soon.id)).result(timeout=5) == 3
+        assert await (await other.retry(failed.id)).result(timeout=5) == 1
+        assert [(job.id, job.state, job.attempt) for job in await other.commands()] == [
+            (soon.id, "done", 1),
+            (never.id, "cancelled", 0),
+            (failed.id, "done", 2),
+        ]
+    assert ran == [1, 3, 1]
+
+
+async def test_an_engine_without_records_refuses_commands_by_id_and_names_the_guarantee() -> None:
+    engine = PretendEngine(Server())
+    engine.guarantees = replace(engine.guarantees, records=False)
+    async with telex.Hub(engine) as hub:
+        for refused in (hub.ticket("x"), hub.commands(), hub.retry("x"), hub.send("x", delay="1s"), hub.send("x")):
+            with pytest.raises(telex.Misuse, match="does not guarantee `records`; use another one"):
+                await refused
