@@ -126,7 +126,7 @@ class BatchExecutor(DeliveryExecutor):
         before = self.failed
         reason, delay = self._failure(batch[0], error)
         if self.failed > before:
-            self.failed = before + len(batch)
+            self.failed: int = before + len(batch)
         for delivery in batch:
             await self._settle_failed(delivery, reason, delay)
             self.running.pop(delivery.token, None)

@@ -21,9 +21,8 @@ try:
     from opentelemetry import trace
     from opentelemetry.context import Context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-except ModuleNotFoundError as error:
-    fix = f"tracing needs {error.name}: pip install 'telex[otel]'"
-    raise ModuleNotFoundError(fix, name=error.name) from error
+except ModuleNotFoundError as _error:
+    raise ModuleNotFoundError(f"tracing needs {_error.name}: pip install 'telex[otel]'", name=_error.name) from _error
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider

@@ -18,9 +18,9 @@ from telex.observe.instrument import Invoke, Processing
 try:
     from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-except ModuleNotFoundError as error:
-    fix = f"metrics need {error.name}: pip install 'telex[prometheus]'"
-    raise ModuleNotFoundError(fix, name=error.name) from error
+except ModuleNotFoundError as _error:
+    _problem = f"metrics need {_error.name}: pip install 'telex[prometheus]'"
+    raise ModuleNotFoundError(_problem, name=_error.name) from _error
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric

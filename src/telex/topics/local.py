@@ -233,7 +233,7 @@ class LocalPublisher(Publisher):
         self.light: bool = self.is_free() and not self.feeds and not self.log.measures
         self.plain: bool = self.light and not self.carrier.active
         instrument = None if self.id[0] == "$" else self.carrier.instrument  # topics of telex have no spans
-        self.skips = carries_nothing if instrument is None else instrument.skips
+        self.skips: Callable[[], bool] = carries_nothing if instrument is None else instrument.skips
 
 
 class NoStore:

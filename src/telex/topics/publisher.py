@@ -115,7 +115,7 @@ class Publisher(ABC):
         """The reason why no program may publish to it; empty for a topic of the program."""
         self.log: Log = log
         self.engine: Engine = engine
-        self.unkept = tuple(name for name in ON_PUBLISHING if not getattr(engine.guarantees, name))
+        self.unkept: tuple[str, ...] = tuple(name for name in ON_PUBLISHING if not getattr(engine.guarantees, name))
         self.connection: EngineConnection = connection  # of the hub to the engine
         self.carrier: Carrier = carrier
         self.clock: Callable[[], float] = clock
@@ -131,7 +131,8 @@ class Publisher(ABC):
         self.thread: int = 0  # of the loop; compared for every message, since asking for the loop is a system call
         self.reason: str = NOT_OPEN  # why it takes no messages; empty while it does
         self.served: object = None  # while the hub drains: the value of `serving` for handlers that may still use it
-        self.light = self.plain = False  # true when publishing is only an append to `log`; without carried headers
+        self.light: bool = False  # true when publishing is only an append to `log`
+        self.plain: bool = False  # true when `light`, and no message has carried headers
         self.skips: Callable[[], bool] = carries_nothing  # of a `light` message: counts it, true for no span or carry
         log.observer = Notifier()
 
@@ -387,9 +388,7 @@ class Publisher(ABC):
         self.refresh()
 
     def renew(self, log: Log) -> None:
-        """Continue with another log, since the messages of this one were removed. Readers continue there after their
-        waiting messages.
-        """
+        """Continue with another log: this one was removed. Readers continue there after their waiting messages."""
         old, self.log = self.log, log
         log.observer, self.origin = Notifier(), log.end
         log.tell(old.noted)

@@ -26,7 +26,7 @@ from telex.commands.job import MAX_LISTED
 from telex.commands.outcome import Outcome
 from telex.commands.plan import Priority
 from telex.durations import seconds
-from telex.errors import CommandError, Misuse, NoSuchCommand
+from telex.errors import BadOption, CommandError, Misuse, NoSuchCommand, text_of
 from telex.hub import Hub, runtime_of
 
 try:
@@ -201,9 +201,16 @@ class TelexBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
     # -- the worker
 
     def worker(self, queues: Iterable[str] | None = None) -> Hub:
-        """Return a hub that carries out the tasks of ``queues`` (default: all of the backend), to be opened."""
-        hub = Hub(self.url)
-        for queue in sorted(self.queues if queues is None else queues):
+        """Return a hub that carries out the tasks of ``queues`` (default: all of the backend), to be opened.
+        Raises `BadOption` for a queue that the backend does not have, and without queues.
+        """
+        hub, served = Hub(self.url), set(self.queues if queues is None else queues)
+        if not served:
+            raise BadOption("queues", queues, "QUEUES in TASKS allows all queues: name those of this worker by --queue")
+        if self.queues and not served <= self.queues:
+            have = f"the queues in TASKS are {', '.join(sorted(self.queues))}"
+            raise BadOption("queues", sorted(served - self.queues), f"{have}; name one of them, or add it to QUEUES")
+        for queue in sorted(served):
             hub.command(command_of(queue), keep=self.keep, concurrency=self.concurrency)(self._carry_out)
         return hub
 
@@ -226,7 +233,7 @@ class TelexBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no type
         except Exception as error:
             kind, trace = type(error), "".join(format_exception(error))
             data = {"class": f"{kind.__module__}.{kind.__qualname__}", "traceback": trace, "started": started}
-            raise CommandError(str(error), code="task_failed", data=data) from error
+            raise CommandError(text_of(error), code="task_failed", data=data) from error
         else:
             end = base.TaskResultStatus.SUCCESSFUL
             return {"value": value, "started": started}

@@ -162,3 +162,20 @@ def test_mistakes_in_the_settings_are_told(options: dict[str, Any], problem: str
 
     with pytest.raises(telex.TelexError, match=problem):
         TelexBackend("default", {"OPTIONS": options})
+
+
+@pytest.mark.parametrize(
+    ("settings", "queues", "problem"),
+    [
+        ({"QUEUES": ["default", "mails"]}, ["mials"], "the queues in TASKS are default, mails"),
+        ({"QUEUES": []}, None, "name those of this worker by --queue"),
+    ],
+)
+def test_a_worker_without_a_queue_that_exists_is_refused(
+    settings: dict[str, Any], queues: list[str] | None, problem: str, tasks: Any
+) -> None:
+    from telex.ext.django.tasks import TelexBackend
+
+    backend = TelexBackend("default", settings | {"OPTIONS": {"url": "sqlite:///x.db"}})
+    with pytest.raises(telex.BadOption, match=problem):
+        backend.worker(queues)

@@ -42,7 +42,11 @@ class TelexCommand(BaseCommand):  # type: ignore[misc]  # Django has no types
         if arguments[:1] == ["worker"]:
             if arguments[1:]:
                 raise CommandError("give options before the word: manage.py telex --queue mails worker")
-            code = run_hub(backend.worker(options["queue"]), announce="tasks of Django")
+            try:
+                hub = backend.worker(options["queue"])
+            except TelexError as error:
+                raise CommandError(str(error)) from error
+            code = run_hub(hub, announce="tasks of Django")
         else:
             os.environ["TELEX_URL"] = backend.url
             code = run(arguments or ["--help"])
