@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
 from time import time
 from typing import Any
@@ -33,7 +33,7 @@ from telex.topics.threads import publish_later
 from telex.topics.topic import publisher_of
 
 MAX_SCANNED = 10_000
-"""The largest number of messages of a topic that are read to list commands, or to find one of them."""
+"""The largest number of messages of a topic that are read to list commands."""
 MAX_RECORDS = 1000
 """The largest number of records of one name that are read to list commands."""
 NO_END = 2**62
@@ -65,7 +65,7 @@ class EngineJobs:
         self._registry = registry
         self._running = running
         self._named: set[str] = set()  # names whose commands have records
-        self._watch = OutcomeWatch(runtime, inbox, self._outcome_of)
+        self._watch = OutcomeWatch(runtime, inbox, self._outcomes_of)
 
     @property
     def _records(self) -> JobRecords:
@@ -171,7 +171,7 @@ class EngineJobs:
         if outcome is None:
             self._inbox.add(pending)
             await self._watch.begin(pending)
-            outcome = await self._outcome_of(view.name, id)  # it may have come before the watch
+            outcome = next(iter(await self._outcomes_of(view.name, [id])), None)  # it may have come before the watch
         else:
             pending.key = outcome.key
         if outcome is not None:
@@ -180,15 +180,19 @@ class EngineJobs:
 
     async def _locate(self, id: str) -> JobView:
         """Return the view of the name with this command. Raises `NoSuchCommand`."""
-        views = await asyncio.gather(*[self._view(name, _around(id), id) for name in await self._names()])
+        views = await asyncio.gather(*[self._view(name, _around(id), [id]) for name in await self._names()])
         for view in views:
             if id in view.requests or id in view.outcomes or id in view.records:
                 return view
         raise NoSuchCommand(id)
 
-    async def _outcome_of(self, name: str, id: str) -> Outcome[Any] | None:
-        """Return the outcome of a command; None before it has ended."""
-        return await self._outcome(await self._view(name, _around(id), id), id)
+    async def _outcomes_of(self, name: str, ids: Collection[str]) -> list[Outcome[Any]]:
+        """Return the outcomes of those commands that have ended."""
+        starts = [_around(id) for id in ids]
+        times = [start for start in starts if isinstance(start, datetime)]
+        view = await self._view(name, min(times) if len(times) == len(ids) else MAX_SCANNED, ids)
+        found = [await self._outcome(view, id) for id in ids]
+        return [outcome for outcome in found if outcome is not None]
 
     async def _outcome(self, view: JobView, id: str) -> Outcome[Any] | None:
         found = view.outcomes.get(id)
@@ -283,38 +287,42 @@ class EngineJobs:
         split = [topic.removeprefix("$command:").rpartition(":") for topic in topics]
         return sorted({name for name, _, token in split if token in tokens}.union(await self._records.names()))
 
-    async def _view(self, name: str, start: Start, id: str | None = None) -> JobView:
-        """Return the commands of a name from ``start`` on: all, or the command ``id``."""
+    async def _view(self, name: str, start: Start, ids: Collection[str] | None = None) -> JobView:
+        """Return the commands of a name from ``start`` on: all, or those with ``ids``."""
         view = JobView(name)
         for token in REQUESTS.values():
-            for message in await self._read(f"$command:{name}:{token}", start):
-                if id is None or id in (message.id, message.headers.get(JOB)):
+            async for message in self._read(f"$command:{name}:{token}", start, ids):
+                if ids is None or message.headers.get(JOB, message.id) in ids:
                     view.add_request(message)
-        await self._read_outcomes(view, start, id)
+        await self._read_outcomes(view, start, ids)
         records = self._records
-        ids = [id] if id is not None else await records.newest(name, MAX_RECORDS)
-        for found, record in (await records.get_all(name, ids)).items():
+        wanted = list(ids) if ids is not None else await records.newest(name, MAX_RECORDS)
+        for found, record in (await records.get_all(name, wanted)).items():
             view.add_record(found, record)
         return view
 
-    async def _read_outcomes(self, view: JobView, start: Start, id: str | None = None) -> None:
-        for message in await self._read(f"$command:{view.name}:outcome", start):
+    async def _read_outcomes(self, view: JobView, start: Start, ids: Collection[str] | None = None) -> None:
+        async for message in self._read(f"$command:{view.name}:outcome", start, ids):
             outcome = reply_of(message.content)
-            if outcome is not None and id in (None, outcome.id):
+            if outcome is not None and (ids is None or outcome.id in ids):
                 view.add_outcome(outcome)
 
-    async def _read(self, topic: str, start: Start) -> list[Message[Any]]:
-        """Return the kept messages of a topic from ``start`` on, at most `MAX_SCANNED`."""
+    async def _read(self, topic: str, start: Start, ids: Collection[str] | None) -> AsyncIterator[Message[Any]]:
+        """Iterate over the kept messages of a topic from ``start`` on: at most `MAX_SCANNED`, or all of them to find
+        ``ids``, since the outcome of a command that ran for long comes long after the command.
+        """
         first, _, _ = await self._store.find(topic, start, time())
-        found: list[Message[Any]] = []
-        while len(found) < MAX_SCANNED:
+        count = 0
+        while ids is not None or count < MAX_SCANNED:
             page = await self._store.read(topic, first, NO_END)
             if not page:
                 break
-            found += [item for item in page if not isinstance(item, Lost)]
+            for item in page:
+                if not isinstance(item, Lost):
+                    count += 1
+                    yield item
             last = page[-1]
             first = 1 + (last.last if isinstance(last, Lost) else last.seq)
-        return found
 
     async def close(self) -> None:
         """Stop watching."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -12,27 +11,26 @@ from weakref import WeakSet
 from telex.commands.outcome import Outcome
 from telex.commands.ticket import PendingOutcome
 from telex.commands.transports.replies import ReplyInbox
-from telex.errors import EngineFailed
 from telex.message import Lost
 from telex.process.supervision import keep_doing
 from telex.process.tasks import start_task
 from telex.runtime import Runtime
 from telex.topics.subscription import AnySubscription, enter
 
-logger: logging.Logger = logging.getLogger("telex.commands")
 CHECK_SECONDS = 5.0
 """The time between two searches for outcomes that were not published to followers."""
+Find = Callable[[str, Collection[str]], Awaitable[list[Outcome[Any]]]]
+"""Returns the outcomes of those commands of a name that have ended."""
 
 
 class OutcomeWatch:
     """The subscriptions to the outcomes and to the progress of commands, one of each name while a ticket waits."""
 
-    def __init__(
-        self, runtime: Runtime, inbox: ReplyInbox, find: Callable[[str, str], Awaitable[Outcome[Any] | None]]
-    ) -> None:
+    def __init__(self, runtime: Runtime, inbox: ReplyInbox, find: Find, check_seconds: float = CHECK_SECONDS) -> None:
         self._runtime = runtime
         self._inbox = inbox
         self._find = find
+        self._check_seconds = check_seconds
         self._waiting: dict[str, WeakSet[PendingOutcome[Any]]] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
 
@@ -42,7 +40,7 @@ class OutcomeWatch:
         self._waiting.setdefault(name, WeakSet()).add(pending)
         if name in self._tasks:
             return
-        work = [self._check(name)]
+        work = [keep_doing(f"looking for outcomes of {name!r}", partial(self._check, name), pause=0.0)]
         for kind in ("outcome", "progress"):
             topic = self._runtime.topic(f"$command:{name}:{kind}")
             subscription = topic.subscribe(overflow="catch_up", report_lost=True)
@@ -63,19 +61,17 @@ class OutcomeWatch:
 
     async def _check(self, name: str) -> None:
         """Look for the outcomes of waiting tickets now and then. Stop following when no ticket waits."""
+        waiting = self._waiting[name]
         while True:
-            await asyncio.sleep(CHECK_SECONDS)
-            for pending in list(self._waiting[name]):
-                try:
-                    outcome = None if pending.outcome else await self._find(name, pending.id)
-                except EngineFailed as error:
-                    logger.error("the outcome of command %s %s cannot be read yet: %s", name, pending.id, error)
-                    continue
-                if outcome is not None:
+            await asyncio.sleep(self._check_seconds)
+            ids = [pending.id for pending in list(waiting) if pending.outcome is None]
+            if ids:
+                for outcome in await self._find(name, ids):
                     self._inbox.settle(outcome, None, decode=True)
+            for pending in list(waiting):
                 if pending.outcome is not None:
-                    self._waiting[name].discard(pending)
-            if not self._waiting[name]:
+                    waiting.discard(pending)
+            if not waiting:
                 break
         for task in self._tasks.pop(name)[1:]:
             task.cancel()
