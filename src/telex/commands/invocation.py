@@ -35,7 +35,7 @@ class Invocation(msgspec.Struct, eq=False):
     inbox: str = ""
     """The id of the hub whose sender waits."""
     sent: Message[Any] | None = None
-    """The message with the command."""
+    """The message with the command, as it was sent: its content is not converted to the type of the handler."""
     deadline: float | None = None
     """The time of the deadline in seconds since 1970, for people."""
     until: float | None = None
@@ -77,11 +77,13 @@ class Invocation(msgspec.Struct, eq=False):
 
     @property
     def message(self) -> Message[Any]:
-        """The command as a message."""
+        """The command as a message, with the content that the handler takes."""
         if self.sent is None:
             self.sent = Message(
                 self.content, f"$command:{self.command}:request", 0, self.id, 0.0, check_headers(self.carried)
             )
+        if self.sent.content is not self.content:
+            return msgspec.structs.replace(self.sent, content=self.content)
         return self.sent
 
     @property

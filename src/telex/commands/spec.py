@@ -7,7 +7,6 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from msgspec.structs import replace
 
 from telex.codec.content import Content
 from telex.commands.context import CommandContext
@@ -107,7 +106,7 @@ class Command(msgspec.Struct, frozen=True):
             carry_out = bind_process(
                 self.function, self.wants, self.name, runtime, calls=self.concurrency, answers=True
             )
-            return lambda invocation: carry_out(replace(invocation.message, content=invocation.content))
+            return lambda invocation: carry_out(invocation.message)
         sources: dict[str, Callable[[Any], object]] = {"context": CommandContext}
         if "blocking_hub" in self.wants:
             blocking = blocking_hub_for(self.function, runtime.hub)

@@ -66,10 +66,11 @@ def test_a_command_without_a_message_is_given_one() -> None:
     message = found.message
     assert found.message is message
     assert (message.content, message.topic, message.id) == ({"n": 1}, "$command:build:request", "id")
-    sent: telex.Message[object] = telex.Message.new(1)
     given = invocation()
-    given.sent = sent
+    given.sent = sent = telex.Message.new(given.content)
     assert given.message is sent
+    given.content = 1  # converted to the type of the handler
+    assert (given.message.content, given.message.id, given.sent) == (1, sent.id, sent)
 
 
 @pytest.mark.parametrize("how", ["cancelled", "lost"])

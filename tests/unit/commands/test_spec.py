@@ -1,10 +1,15 @@
 """Declarations of commands: names, options, arguments of the function, middleware."""
 
+import msgspec
 import pytest
 
 import telex
 import telex.middleware
 from telex.commands.spec import KINDS
+
+
+class Month(msgspec.Struct):
+    number: int
 
 
 def test_mistakes_in_declaring() -> None:
@@ -94,6 +99,26 @@ async def test_middleware_stands_around(url: str) -> None:
     async with hub:
         assert await hub.call("double", 21) == 42
     assert seen == [21]
+
+
+async def test_middleware_the_message_and_the_context_have_content_of_the_annotated_type(url: str) -> None:
+    hub = telex.Hub(url, middleware=[telex.middleware.timeout("5s")])
+
+    @hub.command("content")
+    async def content(month: Month) -> str:
+        return repr(month)
+
+    @hub.command("message")
+    async def message(message: telex.Message[Month]) -> str:
+        return repr(message.content)
+
+    @hub.command("context")
+    async def context(month: Month, context: telex.CommandContext[Month]) -> str:
+        return repr(context.message.content)
+
+    async with hub:
+        for name in ("content", "message", "context"):
+            assert await hub.call(name, Month(11)) == "Month(number=11)"
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ class WorkerJobs:
                 return outcome
 
     def _record(self, invocation: Invocation, outcome: Outcome[Any], json: bytes) -> JobRecord:
-        message = invocation.message
+        message = invocation.message if invocation.sent is None else invocation.sent  # the content as it was sent
         return JobRecord(
             "ended",
             invocation.key,
