@@ -5,6 +5,7 @@ its output in comments.
 """
 
 import logging
+import os
 import re
 import runpy
 import subprocess
@@ -61,13 +62,13 @@ def test_every_program_for_telex_prints_its_output(
     guide: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(GUIDES / guide), *sys.path])
-    for name in pairs(guide):
-        file = GUIDES / guide / f"{name}_after.py"
-        runpy.run_path(str(file), run_name="__main__")
-        expected = PRINTS.findall(file.read_text())
-        assert expected, f"{name} says nothing"
-        out, err = capsys.readouterr()
-        assert (name, out.splitlines(), err) == (name, expected, "")
+    programs = {file: PRINTS.findall(file.read_text()) for file in sorted((GUIDES / guide).glob("*.py"))}
+    assert all(programs[GUIDES / guide / f"{name}_after.py"] for name in pairs(guide)), "a program prints nothing"
+    for file, expected in programs.items():
+        if expected:
+            runpy.run_path(str(file), run_name="__main__")
+            out, err = capsys.readouterr()
+            assert (file.name, out.splitlines(), err) == (file.name, expected, "")
 
 
 @pytest.mark.parametrize("guide", PEERS)
@@ -85,3 +86,39 @@ def test_the_programs_for_installed_libraries_run() -> None:
     run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == [f"{guide}:{name}" for guide in installed for name in pairs(guide)]
+
+
+PROJECT = ROOT / "examples" / "celery_project"
+TASKS = 15
+
+
+def test_the_celery_project_compiles_and_has_fifteen_tasks() -> None:
+    sources = {file: file.read_text() for file in (PROJECT / "before" / "store").glob("*.py")}
+    for file, source in sources.items():
+        compile(source, file, "exec")
+    assert sum(source.count("\n@app.task") for source in sources.values()) == TASKS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+def test_the_moved_celery_project_does_the_same_work(engine: str, tmp_path: Path) -> None:
+    url = "memory://" if engine == "memory" else f"sqlite:///{tmp_path}/store.db"
+    run = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "store.demo"],
+        capture_output=True,
+        text=True,
+        cwd=PROJECT / "after",
+        env=os.environ | {"TELEX_URL": url},
+        timeout=60,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    declined = "charge_card: the limit is 1000.00"
+    rejected = "dead:orders: the command 'charge_card' failed: CommandError: the limit is 1000.00"
+    assert run.stdout.splitlines() == [
+        "report of month 10: 4 pages",
+        "('done', 'report of month 10: 4 pages')",
+        "245",
+        "mails: 3 shipped: [1] paid: {1: 700} left: {'cup': 1, 'plate': 1, 'spoon': 1}",
+        f"alarms: {[declined, rejected]}",
+    ]
