@@ -34,6 +34,10 @@ class BatchExecutor(DeliveryExecutor):
     `running` has the deliveries of running calls that are not settled.
     """
 
+    handled: int
+    failed: int
+    lapsed: int
+
     def __init__(
         self, spec: HandlerSpec, group: GroupSpec, leased: LeasedDeliveries, runtime: Runtime, origins: Origins
     ) -> None:
@@ -126,7 +130,7 @@ class BatchExecutor(DeliveryExecutor):
         before = self.failed
         reason, delay = self._failure(batch[0], error)
         if self.failed > before:
-            self.failed: int = before + len(batch)
+            self.failed = before + len(batch)
         for delivery in batch:
             await self._settle_failed(delivery, reason, delay)
             self.running.pop(delivery.token, None)

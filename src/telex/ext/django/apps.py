@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from django.apps import AppConfig
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    AppConfig = object  # Django has no types
+else:
+    from django.apps import AppConfig
 
 
-class TelexConfig(AppConfig):  # type: ignore[misc]  # Django has no types
+class TelexConfig(AppConfig):
     """The app ``telex``."""
 
     name = "telex.ext.django"

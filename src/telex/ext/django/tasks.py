@@ -14,7 +14,7 @@ from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from traceback import format_exception
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from django.db import close_old_connections
@@ -31,19 +31,35 @@ from telex.hub import Hub, runtime_of
 
 try:
     from django.tasks import base
-    from django.tasks.backends.base import BaseTaskBackend
+    from django.tasks.backends import base as backends
     from django.tasks.exceptions import TaskResultDoesNotExist
     from django.tasks.signals import task_enqueued, task_finished, task_started
     from django.utils.json import normalize_json
 except ImportError:
     try:
         from django_tasks import base
-        from django_tasks.backends.base import BaseTaskBackend
+        from django_tasks.backends import base as backends
         from django_tasks.exceptions import TaskResultDoesNotExist
         from django_tasks.signals import task_enqueued, task_finished, task_started
         from django_tasks.utils import normalize_json
     except ImportError:
         raise Misuse("use Django's tasks", "this Django has none: use Django 6, or pip install django-tasks") from None
+
+if TYPE_CHECKING:
+
+    class BaseTaskBackend:
+        """The part of the base class that is used here: Django has no types."""
+
+        alias: str
+        options: dict[str, Any]
+        queues: set[str]
+
+        def __init__(self, alias: str, params: dict[str, Any]) -> None: ...
+
+        def validate_task(self, task: Any) -> None: ...
+
+else:
+    BaseTaskBackend = backends.BaseTaskBackend
 
 R = TypeVar("R")
 BUCKET = "django-tasks"
@@ -63,7 +79,7 @@ class EnqueuedTask(msgspec.Struct, frozen=True):
     at: float
 
 
-class TelexBackend(BaseTaskBackend):  # type: ignore[misc]  # Django has no types
+class TelexBackend(BaseTaskBackend):
     """A task backend on an engine of telex. Its options are ``url`` (default: TELEX_URL), ``keep`` (the time for which
     results are kept, 7 days) and ``concurrency`` (tasks that one worker runs at once, 16).
 
@@ -246,8 +262,8 @@ class _Client:
     """A hub that is open in a thread of this process."""
 
     def __init__(self, url: str) -> None:
-        self.hub = Hub(url)
-        self.process = os.getpid()
+        self.hub: Hub = Hub(url)
+        self.process: int = os.getpid()
         self._thread = HubThread("telex tasks", self.hub.aclose)
         self._thread.start()
         try:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import argparse
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from telex.cli.app import run
 from telex.cli.program import run_hub
 from telex.errors import TelexError
 
+if TYPE_CHECKING:
+    BaseCommand = object  # Django has no types
+else:
+    from django.core.management.base import BaseCommand
 
-class TelexCommand(BaseCommand):  # type: ignore[misc]  # Django has no types
+
+class TelexCommand(BaseCommand):
     """``manage.py telex worker`` runs tasks; the other commands are those of ``telex``, on the engine of the tasks."""
 
     help = "Run the worker of tasks (manage.py telex worker), or a command of telex, such as manage.py telex jobs list."
