@@ -122,6 +122,7 @@ async def test_a_retry_of_a_command_that_was_cancelled_too_late_runs(file: str) 
         assert await (await hub.retry(ticket.id)).result(timeout=5) == 1
 
 
+@pytest.mark.slow
 async def test_a_sender_gets_the_outcome_of_a_canceller_that_was_killed_before_it_published(
     file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,13 +133,13 @@ async def test_a_sender_gets_the_outcome_of_a_canceller_that_was_killed_before_i
         ran.append(number)
 
     async with hub, telex.Hub(file) as sender:
-        ticket = await sender.send("ship", 1, delay="50ms")
+        ticket = await sender.send("ship", 1, delay="500ms")
         found = await hub.ticket(ticket.id)
         with monkeypatch.context() as patched:
             patched.setattr(engine_of(hub).store, "append", AsyncMock(side_effect=telex.EngineFailed("x", "killed")))
             with pytest.raises(telex.EngineFailed):
                 await found.cancel()
-        outcome = await ticket.outcome(timeout=5)  # when it is due
+        outcome = await ticket.outcome(timeout=5)  # when the command is due
         assert outcome.error is not None
         assert outcome.error.code == "cancelled"
     assert ran == []
