@@ -30,9 +30,9 @@ def once(hub: telex.Hub) -> None:
 
 
 def once_in_a_transaction(hub: telex.Hub) -> None:
-    def bill(number: int, tx: telex.Transaction) -> None: ...
+    async def bill(number: int, tx: telex.Transaction) -> None: ...
 
-    hub.command("bill", once=True, run_in="loop")(bill)
+    hub.command("bill", once=True)(bill)
 
 
 async def ship(message: telex.Message[Any], tx: telex.Transaction) -> None: ...
