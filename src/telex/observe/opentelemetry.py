@@ -44,6 +44,7 @@ class OpenTelemetry:
     """
 
     sends: ClassVar[bool] = True
+    """True: a message that is published or sent may begin a span."""
 
     def __init__(self, provider: TracerProvider | None = None, *, sample: float = 1.0) -> None:
         if isinstance(sample, bool) or not isinstance(sample, (int, float)) or not 0 <= sample <= 1:

@@ -53,6 +53,7 @@ class Prometheus:
     """
 
     sends: ClassVar[bool] = False
+    """False: no message begins a span."""
 
     def __init__(self, registry: CollectorRegistry | None = None, *, topics: Sequence[str] = ()) -> None:
         if isinstance(topics, str):
