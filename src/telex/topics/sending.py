@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from telex.topics.threads import publish_later
+
 if TYPE_CHECKING:
     from telex.message import Message
     from telex.observe.headers import Sending
@@ -30,6 +32,26 @@ async def sent(
         message = await publish(sending.headers)
         sending.sent(message.id)
         return message
+
+
+def publish_with(
+    publisher: Publisher, content: Any, id: str | None, key: str | None, limit: float | None, headers: Headers
+) -> Awaitable[Message[Any]]:
+    """Publish as `Publisher.publish`, with the headers as the last argument: for `sent`."""
+    return publisher.publish(content, id, headers, key, limit)
+
+
+def publish_at(
+    publisher: Publisher,
+    content: Any,
+    id: str | None,
+    key: str | None,
+    when: float | None,
+    limit: float | None,
+    headers: Headers,
+) -> Awaitable[Message[Any]]:
+    """Publish as `publish_later`, with the headers as the last argument: for `sent`."""
+    return publish_later(publisher, publisher.draft(content, id, headers, key), when, limit)
 
 
 def sent_nowait(publisher: Publisher, content: Any, id: str | None, headers: Headers, key: str | None) -> Message[Any]:

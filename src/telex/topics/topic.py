@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Future
 from datetime import datetime, timedelta
+from functools import partial
 from threading import get_ident
 from time import time
 from typing import Any, Generic, Literal, NoReturn, TypeVar, overload
@@ -19,9 +20,9 @@ from telex.log.options import Overflow, check_options
 from telex.log.start import Start, check_start
 from telex.message import Lost, Message, Position, with_expiry
 from telex.topics.publisher import FAIR, Publisher
-from telex.topics.sending import sent, sent_nowait
+from telex.topics.sending import publish_at, publish_with, sent, sent_nowait
 from telex.topics.subscription import ReportingSubscription, Subscription
-from telex.topics.threads import cancel, publish_from_thread, publish_later
+from telex.topics.threads import cancel, publish_from_thread
 
 T = TypeVar("T")
 Key = Callable[[Message[T]], object]
@@ -91,13 +92,7 @@ class Topic(Generic[T]):
             headers = _expiring(publisher, headers, ttl, due(delay, at, publisher.clock()))
         if delay is not None or at is not None:
             when = due(delay, at, publisher.clock())
-            if publisher.carrier.instrument is None:
-                return await publish_later(publisher, publisher.draft(content, id, headers, key), when, limit)
-            return await sent(
-                publisher,
-                headers,
-                lambda carry: publish_later(publisher, publisher.draft(content, id, carry, key), when, limit),
-            )
+            return await sent(publisher, headers, partial(publish_at, publisher, content, id, key, when, limit))
         if publisher.light:
             log = publisher.log
             if not log.end % FAIR:
@@ -106,7 +101,8 @@ class Topic(Generic[T]):
                 return self.publish_nowait(content, id=id, headers=headers, key=key)
         if publisher.carrier.instrument is None:
             return await publisher.publish(content, id, headers, key, limit)
-        return await sent(publisher, headers, lambda carry: publisher.publish(content, id, carry, key, limit))
+        # no lambda: variables that it shares would be slower in each call
+        return await sent(publisher, headers, partial(publish_with, publisher, content, id, key, limit))
 
     def publish_nowait(
         self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
