@@ -154,10 +154,6 @@ class CommandServer:
 
     # -- outcomes
 
-    def ended(self, outcome: Outcome[Any]) -> None:
-        """Count a result that is no recorded one."""
-        self.succeeded += outcome.error is None and not outcome.replayed
-
     def failure(self, invocation: Invocation, failure: Failure) -> Outcome[Any]:
         """Return an outcome with an error, without recording it."""
         self.failed += 1

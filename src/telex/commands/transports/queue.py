@@ -158,7 +158,6 @@ class CommandQueue:
 
     def _settle(self, invocation: Invocation, outcome: Outcome[Any]) -> None:
         """Publish an outcome, and give it to the sender and to the commands that wait for the same key."""
-        self.server.ended(outcome)
         if invocation.fingerprint:
             for other in self.keys.pop(invocation.key or "", ()):
                 if other is not invocation:
@@ -167,8 +166,11 @@ class CommandQueue:
             step = invocation.throttle.close()
             if step is not None:
                 invocation.throttle.publish(step)
-        if not outcome.replayed and not invocation.announced and is_published(outcome):
-            publish_outcome(self._outcomes, outcome)
+        if not outcome.replayed:
+            if outcome.error is None:
+                self.server.succeeded += 1
+            if not invocation.announced and is_published(outcome):
+                publish_outcome(self._outcomes, outcome)
         self.answer(invocation, outcome)
 
     def _share(self, other: Invocation, invocation: Invocation, outcome: Outcome[Any]) -> None:

@@ -120,7 +120,7 @@ class EngineWorker:
                 outcome = await self._carried_out(server, invocation)
             if not invocation.announced:
                 outcome = await self._announce(server, invocation, outcome)
-            server.ended(outcome)
+            server.succeeded += outcome.error is None and not outcome.replayed
             self._inbox.settle(outcome, invocation.cause)
             if invocation.cancelled:
                 await self._jobs.records.end_cancel(invocation.command, id)
