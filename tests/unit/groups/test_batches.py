@@ -104,6 +104,7 @@ async def test_a_batch_settles_single_messages_by_hand() -> None:
         assert sorted(each for batch in seen[1:] for each in batch) == [(1, 2), (3, 2)]
         (letter,) = await hub.groups.dead()
         assert (letter.message.content, letter.reason) == (2, "no price")
+        assert (accounts(hub).handled, accounts(hub).retried, accounts(hub).dead) == (3, 2, 1)
         assert (await info(hub)).lag == 0
 
 
