@@ -122,8 +122,8 @@ class WrongThread(TelexError, RuntimeError):
         return (
             f"cannot {self.operation} from here: a hub belongs to the event loop that opened it, so do it in a "
             "coroutine there (in a REPL: async def main(): ...; await main()), or before the hub is opened; "
-            "from another thread use topic.publish_threadsafe(...) or telex.blocking.Hub, and in a handler "
-            "an argument `hub: telex.Hub`"
+            "from another thread use topic.publish_threadsafe(...) or telex.blocking.Hub; a handler has an argument "
+            "`hub: telex.Hub` if it is `async def`, `hub: telex.blocking.Hub` if it is `def`"
         )
 
 

@@ -242,6 +242,16 @@ class Runtime:
             if not self._waiting:
                 self.progress = None
 
+    async def call_ends(self, seconds: float) -> bool:
+        """Wait until a call of a handler ends, at most ``seconds``. Return whether one has."""
+        answers = iter((False,))
+        try:
+            async with asyncio.timeout(seconds):
+                await self.until(lambda: next(answers, True))
+        except TimeoutError:
+            return False
+        return True
+
     async def wait_until(self, idle: Callable[[], bool], timeout: float) -> bool:
         """Wait until ``idle()`` is true, at most ``timeout`` seconds, while the hub drains. Return its last result."""
         try:

@@ -90,7 +90,7 @@ def test_a_message_its_handler_and_its_command_are_one_trace(
 @pytest.mark.slow
 @pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
 def test_schedules_are_added_changed_and_deleted(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    assert on_engine("schedules.py", engine, tmp_path, request).splitlines() == [
+    assert on_engine("reminders.py", engine, tmp_path, request).splitlines() == [
         "tick: {'from': 'the schedule'}",
         "paused: ticks next: None",
         "ticks: every 50ms, ticks, ran: True",

@@ -11,12 +11,14 @@ import msgspec
 from telex.codec.content import Content
 from telex.commands.streaming import ATTEMPT, PART, stream_topic
 from telex.commands.ticket import PendingOutcome, Ticket, pending_of
-from telex.errors import PartsLost, StreamRestarted
+from telex.errors import Misuse, PartsLost, StreamRestarted, Timeout
 from telex.message import Lost, Message, Position
 from telex.topics.subscription import ReportingSubscription
 from telex.topics.topic import Topic
 
 T = TypeVar("T")
+END_SECONDS = 5.0
+"""The time for which the end of a stream may come after the outcome of its command."""
 
 
 class Stream(Generic[T]):
@@ -90,8 +92,14 @@ class Stream(Generic[T]):
 
 async def _next(inbox: ReportingSubscription[Any], pending: PendingOutcome[Any]) -> tuple[Message[Any] | Lost, ...]:
     """Return the next messages. Raises the error of a command that ended without the end of its stream."""
-    if inbox.waiting or (pending.outcome is not None and pending.outcome.ok):
+    if inbox.waiting:
         return await inbox.receive_many()
+    if pending.outcome is not None and pending.outcome.ok:
+        try:
+            return await inbox.receive_many(timeout=END_SECONDS)  # the end was stored before the outcome
+        except Timeout:
+            fix = "its function does not yield: use hub.call, or have it yield its parts"
+            raise Misuse(f"stream the command {pending.command!r}", fix) from None
     if pending.outcome is not None:
         pending.value()  # raises: it was refused, or its workers died
     receiving, outcome = asyncio.ensure_future(inbox.receive_many()), pending.change()

@@ -15,8 +15,10 @@ from telex.handlers.runner import HandlerRunner
 from telex.handlers.statistics import HandlerStatistics
 from telex.runtime import Runtime
 
-LAG_CHECK_SECONDS = 0.005
-"""The time after which `HubWork.wait` reads the lag of groups again, while no call of this hub runs."""
+LAG_CHECK_SECONDS, MOST_LAG_CHECK_SECONDS = 0.005, 1.0
+"""The first and the longest time after which `HubWork.wait` reads the lag of groups again, while no call of this hub
+ends.
+"""
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 
@@ -61,17 +63,22 @@ class HubWork:
         clock = asyncio.timeout(limit)
         try:
             async with clock:
+                pause = LAG_CHECK_SECONDS
                 while True:
                     await self._runtime.until(self.idle)
                     lagging = await self._lagging()
                     if not lagging and self.idle():
                         return
-                    await asyncio.sleep(LAG_CHECK_SECONDS if lagging else 0)
+                    # A message that waits for its next attempt is handled here, which ends the pause.
+                    ended = await self._runtime.call_ends(pause if lagging else 0.0)
+                    pause = LAG_CHECK_SECONDS if ended else min(2 * pause, MOST_LAG_CHECK_SECONDS)
         except TimeoutError:
             if limit is None or not clock.expired():
                 raise
             here = f"handlers have {self._handlers.unfinished} messages, groups lease {self._groups.unfinished}"
-            raise Timeout("waiting until the hub is idle", limit, ", ".join((here, *lagging))) from None
+            raise Timeout(
+                "waiting until the hub is idle", limit, ", ".join((here, *lagging, "give idle(timeout=) more time"))
+            ) from None
 
     async def _lagging(self) -> list[str]:
         """Return a text for each group with unfinished messages that this hub serves."""

@@ -6,6 +6,7 @@ import builtins
 
 from telex.engines.contract import Groups
 from telex.engines.contract.groups import Action, Change, DeadLetter, GroupInfo, Settlement
+from telex.errors import BadOption
 from telex.log.start import Start, check_seek, check_start
 from telex.runtime import Runtime
 
@@ -82,5 +83,7 @@ class GroupAdmin:
         return await self._settle(letter, "drop")
 
     async def _settle(self, letter: DeadLetter, action: Action) -> bool:
+        if not isinstance(letter, DeadLetter):
+            raise BadOption("letter", letter, "it must be a dead letter of `await hub.groups.dead(...)`")
         settlement = Settlement(letter.position, 0, action)
         return (await self._groups.settle(letter.group, letter.pattern, (settlement,)))[0]

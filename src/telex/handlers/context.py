@@ -58,8 +58,9 @@ class Retry(msgspec.Struct, frozen=True):
             raise BadOption("factor", self.factor, "it must be at least 1, the factor from each wait to the next")
         if not 0 <= self.jitter <= 1:
             raise BadOption("jitter", self.jitter, "it must be from 0 to 1, a share of the wait")
-        seconds(self.first, "first")
-        seconds(self.most, "most")
+        first = seconds(self.first, "first")
+        if seconds(self.most, "most") < first:
+            raise BadOption("most", self.most, f"it must be at least first, {first:g} s: give a longer most=")
 
     def delay(self, attempt: int, chance: float) -> float:
         """Return the seconds to wait after attempt number ``attempt``, from 1, has failed. ``chance`` is random, from 0

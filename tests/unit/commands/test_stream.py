@@ -9,6 +9,7 @@ import pytest
 
 import telex
 from telex.commands.streaming import stream_topic
+from telex.testing.clock import VirtualClock
 from tests.support.loops import idle
 from tests.unit.commands.parts import Gate
 
@@ -150,6 +151,22 @@ async def test_parts_that_are_no_longer_kept_are_an_error_and_no_silent_loss(gat
         await stream.ticket
         with pytest.raises(telex.PartsLost, match="'count' are no longer kept"):
             await contents(stream)
+
+
+def test_a_command_that_does_not_yield_cannot_be_streamed() -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        async with telex.Hub(clock=clock) as hub:
+
+            @hub.command("one")
+            async def one() -> int:
+                return 1
+
+            with pytest.raises(telex.Misuse, match="its function does not yield"):
+                await contents(hub.stream("one"))
+
+    clock.run(main())
 
 
 def test_a_stream_without_asyncio() -> None:

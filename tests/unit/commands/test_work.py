@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 import telex
+from telex.testing.clock import VirtualClock
 from tests.support.loops import idle
 from tests.unit.commands.parts import Gate
 
@@ -66,10 +67,29 @@ async def test_idle_and_closing_wait_at_the_same_time(gate: Gate) -> None:
         await asyncio.gather(*waits, closing)
 
 
+def test_idle_waits_for_retries_of_hours_in_little_time_on_a_virtual_clock() -> None:
+    clock, calls = VirtualClock(), list[float]()
+
+    async def main() -> None:
+        hub = telex.Hub(clock=clock)
+
+        @hub.on("orders", group="mail", retry=telex.Retry(attempts=2, first="5h", most="5h", jitter=0))
+        async def fail(number: int) -> None:
+            calls.append(clock())
+            raise ValueError(number)
+
+        async with hub:
+            await hub.topic("orders").publish(1)
+            await hub.idle(timeout="1d")
+
+    clock.run(main())
+    assert calls[1] - calls[0] >= 5 * 3600
+
+
 async def test_idle_names_the_unfinished_work_when_its_time_is_over(tmp_path: Path) -> None:
     hub = telex.Hub(f"sqlite:///{tmp_path}/work.db")
 
-    @hub.on("orders", group="mail", retry=telex.Retry(first=3600))
+    @hub.on("orders", group="mail", retry=telex.Retry(first=200))
     async def fail(number: int) -> None:
         raise ValueError(number)
 

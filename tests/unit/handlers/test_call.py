@@ -145,7 +145,7 @@ async def test_attempts_hold_for_every_kind_of_failure(fault: Fault, wants_conte
 async def test_content_that_its_type_refuses_is_dead_at_once(tmp_path: Any) -> None:
     hub, called = telex.Hub(f"sqlite:///{tmp_path}/a.db"), list[object]()
 
-    @hub.on("t", group="g", retry=telex.Retry(first="1h"))
+    @hub.on("t", group="g", retry=telex.Retry(first="1h", most="1h"))
     async def handle(content: "Refusing") -> None:
         called.append(content)
 

@@ -1,4 +1,4 @@
-"""Schedules that a program adds, changes and deletes while it runs: `python examples/schedules.py [URL]`."""
+"""Schedules that a program adds, changes and deletes while it runs: `python examples/reminders.py [URL]`."""
 
 import asyncio
 import sys
