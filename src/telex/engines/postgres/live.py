@@ -120,7 +120,6 @@ class LiveReader:
         """Read the topics, whose messages were published before."""
         self._connection = connection
         await self._poll(first=True)
-        self.delivered = self._hinted = self._seen
 
     async def run(self) -> None:
         """Read new messages until `close`. A broken connection is replaced."""
@@ -183,6 +182,8 @@ class LiveReader:
         link.catalogue.epoch = epoch
         self._seen = max(self._seen, last)
         self._xmin = xmin
+        if first:  # not later: a notification may come before the topics are loaded, and its messages have to be read
+            self.delivered = self._hinted = last
         if removals != self._removals:
             await self._load(removals, first=first)
         if rules != self._rules:
@@ -245,9 +246,6 @@ class LiveReader:
                 self._heads = {**heads, **self._heads}  # topics are followed since: everything is read again
                 return
             self._tell(rows)
-            if more:
-                self.delivered = limit
-                return
         for id, head in heads.items():
             topic = known.get(id)
             if topic is not None and id not in wanted:
@@ -293,8 +291,12 @@ class LiveReader:
         for id, run in groupby(rows, itemgetter(1)):
             topic = self._link.catalogue.by_id[id]
             messages = sql.decode([row[1:10] for row in run], topic.name, topic.uid, self._link.decoder.decode)
-            before, topic.end = topic.end, messages[-1].seq + 1
-            deliver(events, messages, before)
+            before = topic.end
+            if messages[0].seq < before:  # published while the topics were loaded, or before the topic was followed
+                messages = [message for message in messages if message.seq >= before]
+            if messages:
+                topic.end = messages[-1].seq + 1
+                deliver(events, messages, before)
 
     def _tell_own(self) -> None:
         while self._own and self._own[0].before <= self.delivered:

@@ -43,3 +43,32 @@ async def test_closing_ends_a_publisher_whose_message_is_read_by_its_id(postgres
     async with asyncio.timeout(5):
         with pytest.raises(telex.Closed):
             await again
+
+
+@pytest.mark.slow
+async def test_a_message_that_is_announced_while_the_engine_opens_is_delivered(postgres: str) -> None:
+    url = url_of(postgres, "opening")
+    engine = PostgresEngine.from_url(url)
+    two = telex.Hub(engine)
+    async with telex.Hub(url) as one:
+        await one.topic(T).publish(0)
+        async with admin(postgres) as connection, connection.transaction():
+            await connection.execute("LOCK TABLE opening.rules IN ACCESS EXCLUSIVE MODE")
+            opening = asyncio.ensure_future(two.__aenter__())  # it reads the topics, and waits for the rules
+            waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'opening.rules'::regclass"
+
+            async def waits() -> bool:
+                found = await (await connection.execute(waiting)).fetchone()
+                return bool(found and found[0])
+
+            await until(waits)
+            async with asyncio.timeout(5):
+                await one.topic(T).publish(1)
+            await until(lambda: engine.client.live.told)  # the notification has come
+        await opening
+        async with two.topic(T).subscribe(start=telex.Position(1, (await one.topic(T).position()).epoch)) as inbox:
+            await one.topic(T).publish(2)
+            items = [await inbox.receive(timeout=5) for _ in range(2)]
+            assert [item.content for item in items if isinstance(item, telex.Message)] == [1, 2]
+            assert inbox.lost == 0
+        await two.aclose()
