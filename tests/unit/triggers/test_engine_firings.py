@@ -16,11 +16,11 @@ async def test_each_function_of_a_trigger_is_called(url: str) -> None:
         trigger = hub.after("50ms", topic="soon")
 
         @trigger
-        def one() -> None:
+        async def one() -> None:
             called["one"].set()
 
         @trigger
-        def other() -> None:
+        async def other() -> None:
             called["other"].set()
 
     async with programs(url, 2, declare), asyncio.timeout(20):
