@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from time import monotonic, time
+from time import time
 from typing import Any
 
 import msgspec
@@ -39,7 +39,7 @@ class Invocation(msgspec.Struct, eq=False):
     deadline: float | None = None
     """The time of the deadline in seconds since 1970, for people."""
     until: float | None = None
-    """The time of the deadline by the monotonic clock; this time decides."""
+    """The time of the deadline by the clock of the event loop; this time decides."""
     attempt: int = 1
     fence: int = 0
     tx: Any = None
@@ -73,7 +73,7 @@ class Invocation(msgspec.Struct, eq=False):
 
     def expire_in(self, limit: float) -> None:
         """Set the deadline to ``limit`` seconds from now."""
-        self.deadline, self.until = time() + limit, monotonic() + limit
+        self.deadline, self.until = time() + limit, asyncio.get_running_loop().time() + limit
 
     @property
     def message(self) -> Message[Any]:
@@ -89,7 +89,7 @@ class Invocation(msgspec.Struct, eq=False):
     @property
     def is_late(self) -> bool:
         """True after the deadline."""
-        return self.until is not None and monotonic() > self.until
+        return self.until is not None and asyncio.get_running_loop().time() > self.until
 
     def cancel(self) -> None:
         """Cancel the command for its sender, before or during the call of the handler."""

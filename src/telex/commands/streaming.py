@@ -8,6 +8,7 @@ begins the stream again. The topic is removed `KEEP_SECONDS` after its end.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -20,6 +21,7 @@ from telex.commands.invocation import Invocation
 from telex.commands.outcome import Outcome
 from telex.commands.server import CommandServer
 from telex.commands.spec import Command
+from telex.errors import TelexError
 from telex.handlers.call import is_pending
 from telex.log.log import Retention
 from telex.once.machine import Failure
@@ -27,6 +29,7 @@ from telex.process.tasks import start_task
 from telex.runtime import Runtime
 from telex.topics.topic import publisher_of
 
+logger: logging.Logger = logging.getLogger("telex.commands")
 PART, ATTEMPT = "telex-part", "telex-attempt"
 """Headers of the messages of a stream."""
 KEEP_SECONDS = 3600.0
@@ -88,7 +91,10 @@ class StreamingServer(CommandServer):
         content = None if error is None else {"type": error.type, "code": error.code, "message": error.message}
         headers = {PART: "end", ATTEMPT: str(invocation.attempt)}
         await publisher_of(self._runtime.topic(topic)).put(content, None, headers, None, None)
-        await self._remove_old(topic, self._runtime.engine.now())
+        try:
+            await self._remove_old(topic, self._runtime.engine.now())
+        except TelexError as error:  # this stream has ended all the same
+            logger.warning("old streams of command %s are not removed: %s", self.command.name, error)
 
     async def _remove_old(self, ended: str, now: float) -> None:
         """Remove streams whose time is over. Processes that were killed have left theirs: they are found once."""

@@ -124,9 +124,11 @@ class ScheduleStore:
         return True
 
     async def _load_zone(self, tz: str) -> None:
-        """Load a time zone, in a thread because it is read from a file. Raises `BadOption`."""
+        """Load a time zone, in a thread of the hub because it is read from a file: a virtual clock waits for these
+        threads. Raises `BadOption`.
+        """
         if tz not in self._zones:
-            self._zones[tz] = await asyncio.to_thread(zone_of, tz)
+            self._zones[tz] = await self._runtime.threads.submit(zone_of, tz, "loading a time zone")
 
     def _with_target(self, name: str, record: ScheduleRecord) -> ScheduleRecord:
         """Return a record with checked target and content. Raises `BadOption`, `BadName`, `ContentError`."""

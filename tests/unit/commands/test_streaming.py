@@ -3,8 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
+
 import telex
 from telex.commands.streaming import KEEP_SECONDS, MAX_STORING, stream_topic
+from telex.hub import runtime_of
 from telex.testing.clock import VirtualClock
 from tests.support.loops import idle
 
@@ -98,3 +101,21 @@ async def test_a_stream_that_is_cancelled_closes_its_generator() -> None:
         assert stream.ticket is not None
         assert (await stream.ticket.outcome(timeout=5)).error is not None
         assert ended == [1]
+
+
+async def test_a_stream_has_its_outcome_when_old_streams_cannot_be_removed(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub = telex.Hub()
+
+    @hub.command("count")
+    async def count() -> AsyncIterator[int]:
+        yield 1
+
+    async def fail(pattern: str) -> list[str]:
+        raise telex.EngineFailed("listing topics", "the disk is gone")
+
+    monkeypatch.setattr(runtime_of(hub).topics, "names", fail)
+    async with hub:
+        assert [part.content async for part in hub.stream("count")] == [1]
+    assert "old streams of command count are not removed" in caplog.text

@@ -154,3 +154,10 @@ async def test_a_start_that_a_group_cannot_have_moves_nothing(url: str) -> None:
             await hub.groups.seek("g", "10m")  # type: ignore[arg-type]  # a mistake
         await hub.idle()
         assert handled == [1]
+
+
+async def test_only_a_dead_letter_is_retried_or_dropped() -> None:
+    async with telex.Hub() as hub:
+        for act in (hub.groups.retry, hub.groups.drop):
+            with pytest.raises(telex.BadOption, match="it must be a dead letter of"):
+                await act(3)  # type: ignore[arg-type]  # the mistake

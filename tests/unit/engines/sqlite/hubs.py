@@ -1,7 +1,8 @@
 """Hubs on a file, for tests of what becomes of it."""
 
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -34,3 +35,9 @@ async def hub_on(path: Path, options: str = "", **bounds: float) -> AsyncIterato
 
 async def contents_of(hub: telex.Hub, topic: str = "t") -> list[Any]:
     return [message.content async for message in hub.topic(topic).history()]
+
+
+def checkpoint(path: Path) -> None:
+    """Write the WAL of a closed file into the file. Connections that close at the same time may leave it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -21,6 +21,7 @@ from telex.engines.sqlite.upkeep import check
 from telex.message import Draft
 from tests.faults.damage import damage_often
 from tests.support.internals import bounded, client_of, engine_of, groups_of, log_of
+from tests.unit.engines.sqlite.hubs import checkpoint
 
 BAD = "bad"
 Lost = telex.Lost(1, 2, 2, "unreadable")
@@ -305,6 +306,7 @@ async def test_nothing_is_acknowledged_after_damage_was_seen(tmp_path: Path, fin
     async with telex.Hub(url(tmp_path)) as hub:
         for _ in range(200):
             await hub.topic("t").publish("x" * 500)
+    checkpoint(path)
     async with telex.Hub(url(tmp_path)) as hub:
         await hub.topic("t").publish("before")
         os.truncate(path, 20_000)

@@ -11,7 +11,7 @@ import telex
 from telex.engines.sqlite import problems
 from telex.engines.sqlite.upkeep import check
 from tests.support.internals import client_of
-from tests.unit.engines.sqlite.hubs import contents_of, hub_on
+from tests.unit.engines.sqlite.hubs import checkpoint, contents_of, hub_on
 
 
 @pytest.mark.slow
@@ -20,6 +20,7 @@ async def test_a_file_that_is_damaged(tmp_path: Path) -> None:
     async with hub_on(path) as (hub, _):
         for number in range(200):
             await hub.topic("t").publish(f"{number} " + "x" * 500)
+    checkpoint(path)
     data = bytearray(path.read_bytes())
     data[4096:40960] = os.urandom(40960 - 4096)
     path.write_bytes(data)
