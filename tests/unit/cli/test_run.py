@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,6 +52,25 @@ def line_with(output: IO[str], *words: str) -> str:
     raise AssertionError(f"the program ended without saying {words}")
 
 
+@contextmanager
+def written_again_and_again(path: Path, text: str) -> Iterator[None]:
+    """Write a file now, and every second while the block runs."""
+    enough = threading.Event()
+
+    def write() -> None:
+        path.write_text(text)
+        while not enough.wait(1.0):
+            path.write_text(text)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        writing.join()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_run_until_a_signal(folder: Path, number: signal.Signals) -> None:
@@ -74,10 +94,9 @@ def test_a_program_that_cannot_start_says_why(folder: Path) -> None:
 def test_a_changed_file_starts_it_again(folder: Path) -> None:
     with running(folder, "shop:hub", "--reload") as (process, output):
         line_with(output, "up", "VERSION 1")
-        # The watch begins beside the worker; a change is made until it is seen.
-        changed = PROGRAM.replace("VERSION 1", "VERSION 2")
-        (folder / "shop.py").write_text(changed)
-        line_with(output, "up", "VERSION 2")
+        # The watch begins beside the worker, so a change is made until it is seen.
+        with written_again_and_again(folder / "shop.py", PROGRAM.replace("VERSION 1", "VERSION 2")):
+            line_with(output, "up", "VERSION 2")
         # A program that cannot be imported waits to be mended.
         (folder / "shop.py").write_text("1 / 0\n")
         line_with(output, "waiting for a change")
