@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from telex.errors import BadHandler, BadOption
-from telex.handlers.signature import calls_async, is_stream, marks_of, name_of
+from telex.handlers.signature import calls_async, hints_of, is_stream, marks_of, name_of
 from telex.process.worker import Task
 
 if TYPE_CHECKING:
@@ -44,6 +44,15 @@ def check_place(given: object, function: Callable[..., object], wants: Sequence[
         raise BadHandler(name, "a transaction is awaited: make it `async def`")
     if given == "process":
         _check_process(function, wants, name)
+    elif given == "thread" and "hub" in wants:
+        is_text = any(isinstance(hint, str) for hint in hints_of(function).values())
+        there = ", imported outside of `if TYPE_CHECKING:`" if is_text else ""
+        raise BadHandler(
+            name,
+            "a thread calls it, and cannot await the methods of a telex.Hub, so a publish would be lost: annotate the "
+            f"argument `telex.blocking.Hub`{there}, whose methods wait; or make the function `async def`; or give "
+            "run_in='loop', where it may use methods such as publish_nowait",
+        )
     elif given == "loop" and "blocking_hub" in wants:
         raise BadHandler(
             name, "it waits for a telex.blocking.Hub, which blocks the event loop: leave out run_in='loop'"

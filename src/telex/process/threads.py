@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import threading
 from collections import deque
@@ -11,7 +12,7 @@ from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any
 
-from telex.errors import BadOption, Closed
+from telex.errors import BadHandler, BadOption, Closed
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 DEFAULT_THREADS = 32
@@ -23,6 +24,20 @@ def check_size(size: object, option: str) -> int:
     if isinstance(size, bool) or not isinstance(size, int) or size < 1:
         raise BadOption(option, size, "it must be at least 1, the largest number of calls at once")
     return size
+
+
+def not_coroutine(result: Any, name: str) -> Any:
+    """Return the ``result`` of the sync function ``name``. Raises `BadHandler` for a coroutine, which only the event
+    loop could await.
+    """
+    if not inspect.iscoroutine(result):
+        return result
+    result.close()
+    raise BadHandler(
+        name,
+        f"it returned the coroutine {result.__qualname__}, which was not awaited, since no event loop called it: make "
+        "it `async def`, give run_in='loop', or use a telex.blocking.Hub",
+    )
 
 
 class ThreadCall(asyncio.Future[Any]):
@@ -129,7 +144,7 @@ class ThreadPool:
                 continue  # it was withdrawn
             result, error = None, None
             try:
-                result = call.context.run(call.function, call.argument)
+                result = not_coroutine(call.context.run(call.function, call.argument), call.name)
             except BaseException as raised:  # noqa: BLE001  # the caller gets it
                 error = raised
             try:

@@ -16,6 +16,7 @@ import msgspec
 from telex.codec.content import Content, to_json
 from telex.errors import BadOption, CommandError, Nack, Reject, TelexError, shown, text_of
 from telex.message import Message
+from telex.process.threads import not_coroutine
 
 if typing.TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -92,7 +93,7 @@ def serve(connection: Connection, is_process: bool = True) -> None:
 def _answer(task: Task) -> Returned | Raised:
     try:
         function = found(task.function)
-        result = function(*arguments(task, function))
+        result = not_coroutine(function(*arguments(task, function)), task.function)
         return Returned(msgspec.Raw(to_json(result) if task.answers else b"null"))
     except (SystemExit, KeyboardInterrupt):
         raise  # they end the process

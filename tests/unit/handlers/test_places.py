@@ -116,7 +116,34 @@ def test_a_blocking_hub_would_block_the_loop() -> None:
         telex.Hub().on("x", run_in="loop")(short)
 
 
+def test_a_thread_cannot_await_a_hub_and_the_loop_can_use_it() -> None:
+    def loses(content: int, hub: telex.Hub) -> None: ...
+
+    def unknown(content: int, hub: "blocking.Hub") -> None: ...  # type: ignore[name-defined]  # noqa: F821
+
+    for declare in (telex.Hub().on("x"), telex.Hub().command("x"), telex.Hub().every("1s"), telex.Router().on("x")):
+        with pytest.raises(telex.BadHandler, match=r"loses .*would be lost: .*`telex\.blocking\.Hub`, whose.*'loop'"):
+            declare(loses)  # type: ignore[operator]  # each decorator takes functions
+    with pytest.raises(telex.BadHandler, match="imported outside of `if TYPE_CHECKING:`"):
+        telex.Hub().on("x")(unknown)
+    telex.Hub().on("x", run_in="loop")(loses)
+
+
 # -- threads
+
+
+async def test_a_coroutine_that_a_sync_function_returns_is_awaited_or_refused(url: str) -> None:
+    hub = telex.Hub(url, timeout=20)
+    hub.on("a", run_in="loop")(lambda content: hub.topic("b").publish(content))
+    hub.on("a", group="g", retry=telex.Retry(attempts=1))(lambda content: hub.topic("b").publish(content))
+    hub.command("send")(lambda content: hub.topic("b").publish(content))
+    async with hub, hub.topic("b").subscribe() as inbox, hub.topic("dead:g").subscribe() as dead:
+        await hub.topic("a").publish(1)
+        assert (await inbox.receive(20)).content == 1
+        reason = (await dead.receive(20)).headers["telex-reason"]
+        assert "it returned the coroutine Topic.publish, which was not awaited" in reason
+        with pytest.raises(telex.CommandFailed, match="make it `async def`"):
+            await hub.call("send", 1)
 
 
 async def test_a_sync_handler_uses_the_running_hub_from_its_thread(url: str) -> None:

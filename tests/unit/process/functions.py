@@ -65,3 +65,9 @@ def note(path: str) -> None:
 
 def give_an_object(content: object) -> object:
     return object()
+
+
+def give_a_coroutine(content: object) -> object:
+    async def never() -> None: ...
+
+    return never()

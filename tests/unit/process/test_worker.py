@@ -56,6 +56,12 @@ def test_a_result_without_a_json_form_is_an_error_only_where_it_is_asked_for() -
     assert dropped == Returned(msgspec.Raw(b"null"))
 
 
+def test_a_coroutine_is_refused_as_a_result() -> None:
+    (answer,) = asked(task(functions.give_a_coroutine, telex.Message.new(1), answers=False))
+    assert isinstance(answer, Raised)
+    assert (answer.type, "functions:give_a_coroutine" in answer.text) == ("BadHandler", True)
+
+
 def test_content_has_the_annotated_type() -> None:
     message = telex.Message.new({"number": 7}, topic="orders")
     (found,) = arguments(task(functions.whole, message, "message"), functions.whole)
