@@ -690,6 +690,17 @@ class BeginsAgainAtASeek(PassingEngine):
             return found
 
 
+class CountsReleasedLeases(PassingEngine):
+    """Groups, rule 4: a released lease is not an attempt."""
+
+    caught_by = ("test_a_released_lease_is_not_an_attempt",)
+
+    class a_groups(Passing):  # noqa: N801
+        async def settle(self, group: str, pattern: str, settlements: Sequence[Settlement]) -> Any:
+            made = [replaced(it, "release", action="nack") for it in settlements]
+            return await self.inner.settle(group, pattern, made)
+
+
 class IgnoresDelays(PassingEngine):
     """Groups, rule 4: a nacked message is delivered again after its delay, not earlier."""
 

@@ -85,7 +85,8 @@ class Model:
         item.live = False
         if action == "ack":
             self.items.remove(item)
-        elif action == "nack":
+        elif action in {"nack", "release"}:
+            item.attempt -= action == "release"
             item.due = now + seconds
         else:
             item.dead, item.reason = True, reason
@@ -122,7 +123,7 @@ def steps(*, removal: bool) -> st.SearchStrategy[list[Step]]:
         st.tuples(
             st.just("settle"),
             st.lists(
-                st.tuples(number, st.sampled_from(["ack", "ack", "nack", "reject", "extend"]), SECONDS),
+                st.tuples(number, st.sampled_from(["ack", "ack", "nack", "release", "reject", "extend"]), SECONDS),
                 min_size=1,
                 max_size=4,
             ),

@@ -102,7 +102,8 @@ class Group:
         match settlement.action:
             case "ack":
                 del self.items[settlement.position]
-            case "nack":
+            case "nack" | "release":
+                item.attempt -= settlement.action == "release"
                 item.lease_end, item.due, item.reason = None, now + settlement.seconds, settlement.reason
             case "reject":
                 item.lease_end, item.died, item.reason = None, now, settlement.reason
@@ -193,7 +194,7 @@ class PretendGroups:
             return Attempt(Fetched(deliveries, fetched.lag), due)
 
         async def release(given: Sequence[Delivery]) -> None:
-            await self.settle(group, pattern, [Settlement(each.position, each.token, "nack") for each in given])
+            await self.settle(group, pattern, [Settlement(each.position, each.token, "release") for each in given])
 
         return await self.fetches.fetch(pattern, wait, attempt, release)
 

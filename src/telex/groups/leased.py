@@ -128,10 +128,13 @@ class LeasedDeliveries:
             self._extended[delivery.token] = asyncio.get_running_loop().time() + duration
         return await self.acks.ask(delivery, "extend", duration)
 
-    def give_back(self, delivery: Delivery) -> None:
-        """Return a delivery to the group with a nack, so that another consumer gets it."""
+    def give_back(self, delivery: Delivery, *, begun: bool = False) -> None:
+        """Return a delivery to the group, so that another consumer gets it. It counts as an attempt if a call has
+        begun.
+        """
         self._remove(delivery, "nack")
-        self.acks.put(delivery, "nack", 0.0, "the consumer that had it was closed", held=False)
+        action: Action = "nack" if begun else "release"
+        self.acks.put(delivery, action, 0.0, "the consumer that had it was closed", held=False)
 
     def check_outside(self) -> None:
         """Raise `Misuse` inside of a transaction for which settling would wait."""
@@ -155,5 +158,5 @@ class LeasedDeliveries:
         if self._timer is not None:
             self._timer.cancel()
         for delivery in list(self.by_token.values()):
-            self.give_back(delivery)
+            self.give_back(delivery, begun=True)
         await self.acks.finish()

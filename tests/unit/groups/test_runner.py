@@ -85,12 +85,14 @@ async def test_closing_gives_back_waiting_deliveries_and_ends_running_ones() -> 
     assert held > 1, "something was claimed ahead"
     closing = asyncio.create_task(hub.aclose())
     await idle()
-    assert groups.actions()[-1] == ["nack"] * (held - 1)
+    assert groups.actions()[-1] == ["release"] * (held - 1)
     go_on.set()
     await closing
     assert ended[200:] == [200]
     (found,) = await groups.groups()
     assert (found.lag, found.leased) == (199, 0)
+    again = (await groups.fetch("g", "x", 199, 30.0, "test", 0.0)).deliveries
+    assert [each.attempt for each in again] == [1] * 199, "deliveries that no call has begun lose no attempt"
 
 
 @pytest.mark.parametrize("turns", range(12))

@@ -7,13 +7,14 @@ The rules, which every engine keeps:
 2. `fetch` leases messages to one member. No other member gets a message until it is settled or its lease ends.
 3. Every lease of a message has a larger `Delivery.token` than the lease before. Only the last token settles the
    message. Of several settlements the first wins, and `settle` returns which settlements won.
-4. ``ack``: the message is never delivered again. ``nack``: it is delivered again after its delay. ``reject``: it
+4. ``ack``: the message is never delivered again. ``nack``: it is delivered again after its delay. ``release``: the
+   same, but the lease does not count as an attempt: the next lease has the same `Delivery.attempt`. ``reject``: it
    becomes a dead letter, and is kept with its reason. ``extend``: its lease is renewed. Two actions are for dead
    letters, whose last token is 0: ``retry`` delivers the message again, with attempt 1, and ``drop`` deletes it.
 5. After its lease ends a message is delivered again, with the next `Delivery.attempt`.
 6. Messages with the same `Message.key` (not None) are never leased at the same time, and are leased in the order of
    publishing: a later message waits until the earlier one is acked or dead.
-7. Without keys, redeliveries that are due come first, then new messages in the order of publishing.
+7. Without keys, redeliveries that are due come first, then messages of attempt 1 in the order of publishing.
 8. Messages that a group has not settled are kept for it, whatever the retention of the topic.
 9. A paused group leases nothing; its leased messages can be settled.
 10. While a group rests, new messages need not be kept for it; its delivered and unsettled messages are kept. The rest
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from telex.log.start import Start
     from telex.message import Message
 
-Action = Literal["ack", "nack", "reject", "extend", "retry", "drop"]
+Action = Literal["ack", "nack", "release", "reject", "extend", "retry", "drop"]
 DEAD_LETTER_ACTIONS = ("retry", "drop")
 Change = Literal["pause", "resume", "rest", "forget"]
 
@@ -61,7 +62,7 @@ class Delivery(msgspec.Struct, frozen=True, eq=False):
     position: int
     """The place of the message in the group. Together with the token it identifies this delivery."""
     attempt: int
-    """The number of this attempt, from 1, counted by leases."""
+    """The number of this attempt, from 1, counted by leases that were not released."""
     token: int
     """The fencing token: only the last token of a message settles it."""
 
@@ -85,7 +86,7 @@ class Settlement(msgspec.Struct, frozen=True):
     token: int
     action: Action
     seconds: float = 0.0
-    """The delay of a nack, or the length of an extended lease from now."""
+    """The delay of a nack or a release, or the length of an extended lease from now."""
     reason: str = ""
     """The reason of a reject or a nack, as text for people."""
 

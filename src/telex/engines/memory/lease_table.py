@@ -79,7 +79,7 @@ class LeaseTable:
         self.lines: dict[str, Line] = {}
         # Heaps of positions. A position is checked when it is taken, and discarded if its entry is not ready.
         self._again: list[int] = []
-        self._first: list[int] = []  # positions that were never delivered
+        self._first: list[int] = []  # positions of no attempt yet: released, revived, or those whose key was leased
         # a heap; an item is discarded unless `LeaseEntry.due` is the same
         self.later: list[tuple[float, tuple[int, ...]]] = []
         self.later_size: int = 0
@@ -250,8 +250,9 @@ class LeaseTable:
         if action == "extend":
             return self._extend(entry, now + settlement.seconds)
         entry.token, entry.due = 0, None
-        if action == "nack":
+        if action in {"nack", "release"}:
             entry.state, entry.reason = WAITS, settlement.reason
+            entry.attempt -= action == "release"
             if settlement.seconds > 0:
                 self._stirred = True  # waiting consumers have to wait less
                 entry.due = now + settlement.seconds

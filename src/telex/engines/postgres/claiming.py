@@ -178,7 +178,8 @@ BEGIN
             PERFORM {s}.give_way(p_grp, c.key, c.pos);
         END IF;
     END LOOP;
-    UPDATE {s}.claims x SET due = 0 WHERE x.grp = p_grp AND x.state = 0 AND x.due > 1 AND x.due <= p_now;
+    UPDATE {s}.claims x SET due = (x.attempt = 0)::int
+        WHERE x.grp = p_grp AND x.state = 0 AND x.due > 1 AND x.due <= p_now;
 END $$;
 
 CREATE FUNCTION {s}.page(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _TOPIC = itemgetter(0, 1)
 """Takes the name and the epoch of the topic from a row of a claim."""
-ACTIONS = {"ack": 0, "nack": 1, "reject": 2, "extend": 3}
+ACTIONS = {"ack": 0, "nack": 1, "reject": 2, "extend": 3, "release": 4}
 _CHANGES: dict[Change, str] = {
     "pause": "pause_group(%s, %s, true)",
     "resume": "pause_group(%s, %s, false)",
@@ -119,7 +119,7 @@ class ServerGroups:
             return await self._lease(group, pattern, limit, lease, owner)
 
         async def release(given: Sequence[Delivery]) -> None:
-            await self.settle(group, pattern, [Settlement(each.position, each.token, "nack") for each in given])
+            await self.settle(group, pattern, [Settlement(each.position, each.token, "release") for each in given])
 
         return await self._link.fetches.fetch(pattern, wait, attempt, release)
 

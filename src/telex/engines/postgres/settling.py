@@ -40,7 +40,7 @@ CREATE FUNCTION {s}.settle_one(
     p_grp bigint, p_pos bigint, p_token bigint, p_action int, p_seconds float8, p_reason text, p_now float8,
     OUT o_won boolean, OUT o_stirs boolean, OUT o_left boolean
 ) LANGUAGE plpgsql {no_scan} AS $$
--- p_action: 0 ack, 1 nack, 2 reject, 3 extend. o_left: the row counts no more among those that the group holds.
+-- p_action: 0 ack, 1 nack, 2 reject, 3 extend, 4 release. o_left: the group does not hold the row any more.
 DECLARE
     c {s}.claims;
     head_ record;
@@ -64,9 +64,11 @@ BEGIN
         RETURN;
     END IF;
     o_won := true;
-    IF p_action = 1 THEN
+    IF p_action IN (1, 4) THEN
+        c.attempt := c.attempt - (p_action = 4)::int;
         UPDATE {s}.claims x SET state = CASE WHEN c.state = 3 THEN 3 ELSE 0 END, token = 0, reason = p_reason,
-            due = CASE WHEN p_seconds > 0 THEN p_now + p_seconds ELSE 0 END WHERE x.grp = p_grp AND x.pos = p_pos;
+            attempt = c.attempt, due = CASE WHEN p_seconds > 0 THEN p_now + p_seconds ELSE (c.attempt = 0)::int END
+            WHERE x.grp = p_grp AND x.pos = p_pos;
         IF c.key IS NOT NULL AND c.state <> 3 THEN
             PERFORM {s}.give_way(p_grp, c.key, p_pos);
         END IF;

@@ -54,7 +54,7 @@ class SQLiteGroups:
             return await self._lease(group, pattern, limit, lease, owner, is_published)
 
         async def release(given: Sequence[Delivery]) -> None:
-            await self.settle(group, pattern, [Settlement(each.position, each.token, "nack") for each in given])
+            await self.settle(group, pattern, [Settlement(each.position, each.token, "release") for each in given])
 
         return await self._client.fetches.fetch(pattern, wait, attempt, release)
 

@@ -26,7 +26,7 @@ from telex.engines.sqlite.lags import Group, GroupView, redone, set_rests
 
 WAITS, LEASED, DEAD, BEHIND = 0, 1, 2, 3
 AGAIN, NEW = 0.0, 1.0
-"""The values of ``due`` for "at once": messages that were delivered before, and messages that never were."""
+"""The values of ``due`` for "at once": messages with an attempt before, and messages without."""
 
 _CHECK = "SELECT 1 FROM telex_claims WHERE grp = ? AND state = ? AND due <= ? LIMIT 1"
 _READY = f"""SELECT {rows.COLUMNS}, m.topic, c.attempt FROM telex_claims c
@@ -132,7 +132,7 @@ def expire(connection: sqlite3.Connection, group: Group, now: float) -> None:
         connection.execute(sql, (group.id, now))
         for key, pos in keyed:
             give_way(connection, group.id, key, pos)
-    sql = "UPDATE telex_claims SET due = 0 WHERE grp = ? AND state = 0 AND due > 1 AND due <= ?"
+    sql = "UPDATE telex_claims SET due = (attempt = 0) WHERE grp = ? AND state = 0 AND due > 1 AND due <= ?"
     connection.execute(sql, (group.id, now))
 
 

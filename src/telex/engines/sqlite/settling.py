@@ -18,11 +18,12 @@ from telex.engines.sqlite.lags import Group
 from telex.engines.sqlite.leases import AGAIN, BEHIND, DEAD, LEASED, NEW, WAITS, give_way
 from telex.engines.sqlite.retention import release
 
-_FIND = """SELECT pos, key, token, state, due FROM telex_claims
+_FIND = """SELECT pos, key, token, state, due, attempt FROM telex_claims
     WHERE grp = ? AND pos IN (SELECT value FROM json_each(?)) AND state <> 2"""
 _BEHIND = "SELECT 1 FROM telex_claims WHERE grp = ? AND state = 3 LIMIT 1"
 _DELETE = "DELETE FROM telex_claims WHERE grp = ? AND pos = ?"
 _WAIT = "UPDATE telex_claims SET state = ?, due = ?, token = 0, reason = ? WHERE grp = ? AND pos = ?"
+_UNCOUNT = "UPDATE telex_claims SET attempt = attempt - 1 WHERE grp = ? AND pos = ?"
 _DIE = "UPDATE telex_claims SET state = 2, due = ?, token = 0, reason = ?, died = ? WHERE grp = ? AND pos = ?"
 _EXTEND = "UPDATE telex_claims SET state = 1, due = ? WHERE grp = ? AND pos = ?"
 _STATE = "UPDATE telex_claims SET state = ? WHERE grp = ? AND pos = ?"
@@ -45,9 +46,10 @@ class ClaimRow(msgspec.Struct):
     token: int
     state: int
     due: float
+    attempt: int
 
 
-NOBODY = ClaimRow(0, None, 0, DEAD, 0.0)
+NOBODY = ClaimRow(0, None, 0, DEAD, 0.0, 0)
 Same = dict[str, list[ClaimRow]]
 """By key, the rows that are settled together."""
 
@@ -86,7 +88,7 @@ def settle(
         else:
             settled.won.append(True)
             claim.token = 0
-            if action == "nack":
+            if action in {"nack", "release"}:
                 _nack(connection, group, claim, same, settlement, now)
                 settled.stirs = True
                 continue
@@ -122,7 +124,10 @@ def _nack(
     settlement: Settlement,
     now: float,
 ) -> None:
-    due = now + settlement.seconds if settlement.seconds > 0 else AGAIN
+    released = settlement.action == "release"
+    if released:
+        connection.execute(_UNCOUNT, (group.id, claim.pos))
+    due = now + settlement.seconds if settlement.seconds > 0 else NEW if released and claim.attempt == 1 else AGAIN
     state = BEHIND if claim.state == BEHIND else WAITS
     connection.execute(_WAIT, (state, due, settlement.reason, group.id, claim.pos))
     if claim.key is not None and state == WAITS:

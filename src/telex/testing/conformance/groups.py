@@ -13,7 +13,7 @@ from telex.testing.conformance.suite import Suite, has_groups, promise, settle_d
 
 G = "billing"
 T = "orders:1"
-ACTIONS: tuple[Action, ...] = ("ack", "nack", "reject", "extend")
+ACTIONS: tuple[Action, ...] = ("ack", "nack", "reject", "release", "extend")
 
 
 class RolledBack(Exception):
@@ -158,13 +158,13 @@ class GroupTests(Suite):
     async def test_the_first_settlement_wins(self) -> None:
         """Rule 3: the second settlement does nothing, and returns false."""
         async with self.rig() as rig:
-            now = await ready(rig, "a", "b", "c")
-            for delivery, first in zip(await rig.fetch(G, T, now), ACTIONS[:3], strict=True):
+            now = await ready(rig, "a", "b", "c", "d")
+            for delivery, first in zip(await rig.fetch(G, T, now), ACTIONS[:4], strict=True):
                 assert await rig.settle(G, T, delivery, first, now, seconds=50) is True
                 for second in ACTIONS:
                     assert await rig.settle(G, T, delivery, second, now) is False, f"{second} after {first} won"
             assert [letter.message.content for letter in await has_groups(rig).dead()] == ["c"]
-            assert contents(await rig.fetch(G, T, now + 60)) == ["b"]
+            assert contents(await rig.fetch(G, T, now + 60)) == ["b", "d"]
 
     @promise("groups")
     async def test_settlements_are_answered_one_by_one(self) -> None:
@@ -204,6 +204,26 @@ class GroupTests(Suite):
             assert await rig.fetch(G, T, now + 18) == []
             (again,) = await rig.fetch(G, T, now + 21)
             assert (again.message.content, again.attempt) == ("a", 2)
+
+    @promise("groups")
+    async def test_a_released_lease_is_not_an_attempt(self) -> None:
+        """Rule 4: a released message is delivered after its delay, with the same attempt and a larger token."""
+        async with self.rig() as rig:
+            now = await ready(rig, "a", "b")
+            (first,) = await rig.fetch(G, T, now, limit=1)
+            assert await rig.settle(G, T, first, "release", now, seconds=20)
+            assert not await rig.settle(G, T, first, "ack", now), "it was settled"
+            (b,) = await rig.fetch(G, T, now)
+            assert await rig.settle(G, T, b, "nack", now, seconds=20)
+            assert await rig.fetch(G, T, now + 18) == []
+            again = await rig.fetch(G, T, now + 21)
+            assert [(each.message.content, each.attempt) for each in again] == [("b", 2), ("a", 1)]
+            assert again[1].token > first.token
+            steps: tuple[tuple[Action, int], ...] = (("release", 1), ("nack", 2), ("release", 2))
+            for action, attempt in steps:
+                assert await rig.settle(G, T, again[-1], action, now + 21)
+                again = await rig.fetch(G, T, now + 21)
+                assert [each.attempt for each in again] == [attempt]
 
     @promise("groups")
     async def test_every_message_is_handled_once_after_many_nacks(self) -> None:
