@@ -58,6 +58,7 @@ class LeasedDeliveries:
         self._origins = origins
         self._groups = runtime.groups("groups")
         self.acks: AckBatcher = AckBatcher(self._groups, group, pattern, moved, late)
+        self._leased_at = 0.0  # the time of the loop before which no lease of these deliveries was begun or renewed
         self._extended: dict[int, float] = {}  # by token: the ends of leases that a handler has extended
         self._timer: asyncio.TimerHandle | None = None
 
@@ -66,10 +67,17 @@ class LeasedDeliveries:
         """True when every delivery is settled, and the engine has stored all settlements."""
         return not self.by_token and not self.acks.pending
 
+    @property
+    def is_certain(self) -> bool:
+        """True while no lease can have ended: each was begun or renewed less than a lease ago."""
+        return asyncio.get_running_loop().time() < self._leased_at + self.lease_seconds
+
     def begin_renewing(self) -> None:
         """Renew the leases from now on, as long as there are deliveries."""
         self.renewing = True
-        self._timer = asyncio.get_running_loop().call_later(self.lease_seconds / 2, self._begin_renewer)
+        loop = asyncio.get_running_loop()
+        self._leased_at = loop.time()
+        self._timer = loop.call_later(self.lease_seconds / 2, self._begin_renewer)
 
     def _begin_renewer(self) -> None:
         if self.by_token and not self._runtime.ends:
@@ -90,12 +98,15 @@ class LeasedDeliveries:
 
     async def renew(self) -> None:
         """Renew the leases of all deliveries once. Deliveries whose renewal did not win are lost."""
-        enough = asyncio.get_running_loop().time() + self.lease_seconds
+        now = asyncio.get_running_loop().time()
+        enough = now + self.lease_seconds
         held = [d for d in self.by_token.values() if self._extended.get(d.token, 0.0) < enough]
         asked = [(delivery, self.acks.ask(delivery, "extend", self.lease_seconds)) for delivery in held]
         if not asked:
             return
         await asyncio.wait([answer for _, answer in asked])
+        if all(answer.exception() is None for _, answer in asked):
+            self._leased_at = now
         for delivery, answer in asked:
             # After an error of the engine a lease may be renewed all the same, and a delivery may be settled by now.
             if answer.exception() is None and not answer.result() and delivery.token in self.by_token:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from telex.errors import BadOption
 from telex.groups.consumer import GroupConsumer
+from telex.groups.leased import LeasedDeliveries
 from telex.handlers.origins import Origins
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
@@ -69,6 +70,10 @@ class GroupRunner:
     def served(self) -> set[tuple[str, str]]:
         """Return the groups from which consumers of this hub take, each with its pattern."""
         return {consumer.takes_from for consumer in self.consumers}
+
+    def leased(self, group: str, pattern: str) -> LeasedDeliveries:
+        """Return the deliveries that the first consumer of a group on a pattern has leased."""
+        return next(each.leased for each in self.consumers if each.takes_from == (group, pattern))
 
     # -- closing
 

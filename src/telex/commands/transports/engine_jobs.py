@@ -19,6 +19,7 @@ from telex.commands.ticket import PendingOutcome
 from telex.commands.transports.job_records import BEFORE, DIGEST, INBOX, JOB, SPARE_SECONDS, JobRecord, JobRecords
 from telex.commands.transports.job_view import JobView, before_of, reply_of
 from telex.commands.transports.outcome_watch import OutcomeWatch
+from telex.commands.transports.published import NO_END, SKEW_SECONDS
 from telex.commands.transports.replies import ReplyInbox
 from telex.commands.transports.services import ServiceRegistry
 from telex.commands.transports.worker import GROUP
@@ -36,10 +37,6 @@ MAX_SCANNED = 10_000
 """The largest number of messages of a topic that are read to list commands."""
 MAX_RECORDS = 1000
 """The largest number of records of one name that are read to list commands."""
-NO_END = 2**62
-"""A number after every message: this process may not know the end of a topic that it has neither read nor written."""
-SKEW_SECONDS = 60.0
-"""The time before that in the id of a command from which its topics are read, since clocks of machines differ."""
 Gives = Callable[[str], Content[Any] | None]
 """Returns the type of the result of a command that this hub serves."""
 

@@ -21,11 +21,13 @@ from telex.commands.server import CommandServer
 from telex.commands.transports.attempts import AttemptCounter
 from telex.commands.transports.job_records import BEFORE, DEADLINE, DIGEST, INBOX, JOB
 from telex.commands.transports.priority_gate import PriorityGate
+from telex.commands.transports.published import PublishedOutcomes, outcome_id
 from telex.commands.transports.replies import ReplyInbox
 from telex.commands.transports.worker_control import WorkerControl
 from telex.commands.transports.worker_jobs import WorkerJobs
 from telex.engines.contract.store import Store
 from telex.errors import TelexError
+from telex.groups.leased import LeasedDeliveries
 from telex.groups.runner import GroupRunner
 from telex.handlers.context import Context, Retry
 from telex.handlers.spec import GroupSpec, HandlerSpec
@@ -70,6 +72,8 @@ class EngineWorker:
         self._jobs = WorkerJobs(runtime)
         self._gates: dict[str, PriorityGate] = {}
         self._controls: dict[str, WorkerControl] = {}
+        self._leased: dict[str, LeasedDeliveries] = {}  # by topic
+        self._outcomes: dict[str, PublishedOutcomes] = {}
         self._publishing: set[asyncio.Task[None]] = set()
 
     def serve(self, server: CommandServer) -> None:
@@ -92,6 +96,7 @@ class EngineWorker:
         )
         control = WorkerControl(self._runtime, command.name, self._cancel, partial(self._join, server, spec))
         self._controls[command.name] = control
+        self._outcomes[command.name] = PublishedOutcomes(self._runtime, self._store, command.name)
         following = keep_doing(f"following the cancellations of the command {command.name!r}", control.follow)
         self._runtime.own(start_task(following, name=f"telex control {command.name}"))
         self._groups.add(spec)
@@ -107,6 +112,8 @@ class EngineWorker:
         control = self._controls[server.command.name]
         if not control.ready:
             await control.wait()
+        if delivery.attempt > 1 and await self._has_ended(message):
+            return
         invocation = self._invocation(server, message, delivery)
         id = invocation.id
         self.invocations[id] = invocation
@@ -114,16 +121,8 @@ class EngineWorker:
             ended = await self._ended_before(server, invocation, control)
             if ended is not None:
                 await self._repeat(invocation, ended)
-                return
-            outcome = self._refused(server, invocation) or await self._exhausted(server, invocation, delivery)
-            if outcome is None:
-                outcome = await self._carried_out(server, invocation)
-            if not invocation.announced:
-                outcome = await self._announce(server, invocation, outcome)
-            server.succeeded += outcome.error is None and not outcome.replayed
-            self._inbox.settle(outcome, invocation.cause)
-            if invocation.cancelled:
-                await self._jobs.records.end_cancel(invocation.command, id)
+            else:
+                await self._work(server, invocation, delivery)
         except asyncio.CancelledError:
             if not server.runs_once and self._runtime.closed:  # the hub closes
                 await self.spare(invocation)
@@ -138,6 +137,22 @@ class EngineWorker:
                     self._gates[invocation.command].notify()
             if invocation.throttle is not None:
                 invocation.throttle.close()
+
+    async def _work(self, server: CommandServer, invocation: Invocation, delivery: Context[Any]) -> None:
+        """Carry out a command and publish its outcome. When another worker has the command now, that worker publishes
+        the outcome instead.
+        """
+        outcome = self._refused(server, invocation) or await self._exhausted(server, invocation, delivery)
+        if outcome is None:
+            outcome = await self._carried_out(server, invocation)
+        if not invocation.announced:
+            if not await self._is_leased(server, invocation):
+                return
+            outcome = await self._announce(server, invocation, outcome)
+        server.succeeded += outcome.error is None and not outcome.replayed
+        self._inbox.settle(outcome, invocation.cause)
+        if invocation.cancelled:
+            await self._jobs.records.end_cancel(invocation.command, invocation.id)
 
     def _invocation(self, server: CommandServer, message: Message[Any], delivery: Context[Any]) -> Invocation:
         headers = message.headers
@@ -161,6 +176,29 @@ class EngineWorker:
         if server.command.name in self._gates:
             invocation.priority = priority_of(message.topic)
         return invocation
+
+    async def _has_ended(self, message: Message[Any]) -> bool:
+        """Return true when another worker has published the outcome of a command that was redelivered."""
+        name = message.topic.removeprefix("$command:").rpartition(":")[0]
+        found = await self._outcomes[name].find(message)
+        if found is None:
+            return False
+        await self._inbox.take(found.content)
+        return True
+
+    async def _is_leased(self, server: CommandServer, invocation: Invocation) -> bool:
+        """Return true while no other worker has the command. The engine is asked only when the lease may be over, after
+        this process has stalled.
+        """
+        delivery, sent = invocation.delivery, invocation.sent
+        if delivery is None or sent is None:
+            raise AssertionError("a worker gets its commands as deliveries")
+        leased = self._leased.get(sent.topic)
+        if leased is None:
+            leased = self._leased[sent.topic] = self._groups.leased(GROUP, sent.topic)
+        if leased.is_certain and not delivery.lease_lost:
+            return True
+        return not delivery.lease_lost and await delivery.extend(server.command.lease)
 
     async def _ended_before(
         self, server: CommandServer, invocation: Invocation, control: WorkerControl
@@ -277,8 +315,7 @@ class EngineWorker:
             json = to_json(content)
         topics = [f"$command:{outcome.command}:outcome"] if to_all and is_published(outcome) else []
         topics += self._inbox_of(invocation)
-        # With this id, an outcome that is published again after a crash arrives once.
-        return [self._draft(topic, content, f"{invocation.message.id}-{outcome.attempt}", json) for topic in topics]
+        return [self._draft(topic, content, outcome_id(invocation.message), json) for topic in topics]
 
     def _inbox_of(self, invocation: Invocation) -> list[str]:
         """Return the reply inbox of the sender, unless this hub is the sender."""

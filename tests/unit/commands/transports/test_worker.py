@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import suppress
 from functools import partial
 from typing import Any
 from unittest.mock import AsyncMock
@@ -248,3 +249,73 @@ async def test_with_a_transaction_the_outcome_is_told_when_it_is_recorded(
         heard = await follower.receive(timeout=20)
         assert isinstance(heard, telex.Outcome)
         assert (heard.result, heard.replayed) == (1, False)
+
+
+@pytest.mark.slow
+async def test_a_command_whose_worker_ended_after_its_outcome_is_not_begun_again(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, calls = telex.Hub(file), list[int]()
+
+    @hub.command("build", lease="0.1s")
+    async def build(number: int) -> int:
+        calls.append(number)
+        return number
+
+    async with hub, telex.Hub(file) as sender, sender.follow("build") as heard:
+        groups = groups_of(hub)
+        settle = groups.settle
+
+        async def lost(group: str, pattern: str, settlements: Any) -> Any:
+            monkeypatch.setattr(groups, "settle", settle)
+            raise telex.EngineFailed("settling", "the process was killed here")
+
+        monkeypatch.setattr(groups, "settle", lost)
+        assert await (await sender.send("build", 1)).result(timeout=20) == 1
+        await hub.idle(timeout=20)  # the command came again, and is settled
+        outcome = await heard.receive(timeout=20)
+        assert isinstance(outcome, telex.Outcome)
+        assert (outcome.attempt, calls) == (1, [1])
+        assert await sender.call("build", 2) == 2
+        after = await heard.receive(timeout=20)
+        assert isinstance(after, telex.Outcome)
+        assert after.result == 2
+
+
+@pytest.mark.slow
+async def test_a_worker_that_stalled_past_its_lease_publishes_no_second_outcome(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stalled, other, go_on = telex.Hub(file), telex.Hub(file), asyncio.Event()
+
+    @stalled.command("build", lease="0.1s", concurrency=1)
+    async def build(number: int) -> str:
+        with suppress(asyncio.CancelledError):  # the lease may be seen as lost first
+            await go_on.wait()
+        return "stalled"
+
+    @other.command("build")
+    async def build_here(number: int) -> str:
+        return "other"
+
+    async with stalled, stalled.follow("build") as heard:
+        groups = groups_of(stalled)
+        settle, stalls = groups.settle, asyncio.Event()
+
+        async def settle_later(group: str, pattern: str, settlements: Any) -> Any:
+            if not go_on.is_set():
+                stalls.set()
+                raise telex.EngineFailed("settling", "the process stalls")
+            return await settle(group, pattern, settlements)
+
+        monkeypatch.setattr(groups, "settle", settle_later)
+        ticket = await stalled.send("build", 1)
+        await stalls.wait()
+        async with other:
+            outcome = await heard.receive(timeout=20)
+            assert isinstance(outcome, telex.Outcome)
+            go_on.set()
+            await stalled.idle(timeout=20)
+            assert await ticket.result(timeout=20) == outcome.result == "other"
+        assert [each.commands[0].succeeded for each in (stalled.statistics(), other.statistics())] == [0, 1]
+        assert len([message async for message in stalled.topic("$command:build:outcome").history()]) == 1
