@@ -25,6 +25,9 @@ EXPIRED_UNBEGUN = Failure("Expired", EXPIRED, "it was not begun while its sender
 CONFLICTING = Failure("KeyConflict", CONFLICT, "the key was used with other content")
 CANCELLED_BY_SENDER = Failure("Cancelled", CANCELLED, "its sender cancelled it")
 
+TAKES_CONTENT = frozenset(("content", "message", "context"))
+"""The arguments by which a function gets the content."""
+
 
 class CommandStatistics(msgspec.Struct, frozen=True):
     """The state of a command that a hub serves, at one moment. The counts are those of this process.
@@ -65,6 +68,7 @@ class CommandServer:
         self.succeeded: int = 0
         self.expired: int = 0
         self.running: int = 0
+        self._takes_content = not TAKES_CONTENT.isdisjoint(command.wants)
         self._invoke: Invoke = command.bind(runtime)
 
     async def carry_out(self, invocation: Invocation) -> Outcome[Any]:
@@ -115,6 +119,9 @@ class CommandServer:
         takes = self.command.takes
         if takes is not None:
             content = takes.check(content, self.command.name)
+        elif content is not None and not self._takes_content:
+            fix = "its function takes no content; send None, or give the function an argument for the content"
+            raise ContentError(self.command.name, fix)
         if key is not None:
             check_key(key)
         return content, ""

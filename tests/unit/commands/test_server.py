@@ -29,6 +29,42 @@ async def test_wrong_content_is_refused_before_anything_runs(url: str) -> None:
     assert not ran
 
 
+@pytest.mark.parametrize("once", [False, True])
+async def test_content_for_a_function_without_arguments_is_refused_and_none_is_not(url: str, once: bool) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("count", once=once)
+    async def count(hub: telex.Hub) -> int:
+        return 3
+
+    @hub.command("look")
+    async def look(context: telex.CommandContext[Any], message: telex.Message[Any]) -> bool:
+        return context.content == message.content == 5
+
+    async with hub:
+        for method in (hub.call, hub.send):
+            with pytest.raises(telex.ContentError, match=r"'count' is refused.*takes no content; send None"):
+                await method("count", 5, key="a")
+        assert await hub.call("count", key="a") == 3
+        assert await hub.call("look", 5)
+
+
+async def test_content_that_another_program_sends_to_a_function_without_arguments_is_a_failed_outcome(
+    file: str,
+) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("count")
+    async def count() -> int:
+        return 3
+
+    async with hub, telex.Hub(file) as sender:
+        with pytest.raises(telex.CommandFailed, match="takes no content; send None") as caught:
+            await sender.call("count", 5)
+        assert caught.value.code == "refused"
+        assert await sender.call("count") == 3
+
+
 async def test_a_result_is_held_to_its_annotation(url: str) -> None:
     hub = telex.Hub(url)
 
