@@ -149,6 +149,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         return self
 
     async def _open(self) -> None:
+        self._runtime.processes.check_program(self.declarations, self.declared_commands)
         self._exits.push_async_callback(self._closing.close)
         self._exits.push_async_callback(self._end_chores)
         limit = asyncio.timeout(self._timeout)

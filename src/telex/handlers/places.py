@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -68,9 +69,9 @@ def _check_process(function: Callable[..., object], wants: Sequence[str], name: 
             "another process has to import it: with run_in='process' it must be a `def` function at the top level of a "
             "module, not a lambda, a nested function, a method or a partial",
         )
-    main = sys.modules.get("__main__")
-    if function.__module__ == "__main__" and not hasattr(main, "__file__"):
-        raise BadHandler(name, "another process cannot import it from a REPL: put it into a file, or leave out run_in=")
+    if function.__module__ == "__main__" and not _is_importable_program():
+        fix = "put it into a file that the program imports, or leave out run_in="
+        raise BadHandler(name, f"another process cannot import it from a REPL, from stdin or from __main__.py: {fix}")
     if marks_of(function):
         raise BadHandler(name, "dependencies stay in this process: with run_in='process', make what it needs in it")
     for kind in wants:
@@ -80,6 +81,13 @@ def _check_process(function: Callable[..., object], wants: Sequence[str], name: 
                 f"it has an argument for the {kind.replace('_', ' ')}, which stays in this process: with "
                 "run_in='process' take the content or the telex.Message, and return a result",
             )
+
+
+def _is_importable_program() -> bool:
+    """Return true when a spawned process imports the program: it is a file, and not the ``__main__.py`` of a folder."""
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    return Path(getattr(main, "__file__", None) or "").is_file() and not (spec and spec.name.endswith("__main__"))
 
 
 def bind_thread(invoke: Callable[[Any], Any], name: str, runtime: Runtime) -> Callable[[Any], Any]:

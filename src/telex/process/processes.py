@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from telex.codec.content import from_json
-from telex.errors import CommandError, Nack, Reject
+from telex.errors import CommandError, Misuse, Nack, Reject
 from telex.process.threads import ThreadCall, ThreadPool
 from telex.process.worker import ANSWER, ProcessFailed, Raised, Task, serve
 
@@ -21,11 +23,21 @@ if TYPE_CHECKING:
 
 END_SECONDS = 5.0
 """The seconds in which a process whose connection was closed may end, before it is killed."""
+GUARD = 'put what runs under `if __name__ == "__main__":`'
+"""The fix of a program that its own processes run again."""
 
 
 def default_processes() -> int:
     """Return the largest number of processes of a pool by default: one for each core."""
     return os.cpu_count() or 1
+
+
+class Placed(Protocol):
+    """A declared function."""
+
+    @property
+    def run_in(self) -> str:
+        """The place in which it is called."""
 
 
 class Worker:
@@ -45,6 +57,7 @@ class Worker:
             raise
         finally:
             far.close()
+        atexit.register(self.process.kill)  # a program that ends without closing its hub
 
     def receive(self) -> bytes:
         """Return the next bytes from the process. Raises `EOFError` or `OSError` when it has ended."""
@@ -63,6 +76,7 @@ class Worker:
             self.process.kill()
             self.process.join()
         code = self.process.exitcode
+        atexit.unregister(self.process.kill)
         self.process.close()
         return code
 
@@ -119,6 +133,16 @@ class ProcessPool:
         """True when no call runs or waits."""
         return self._threads.idle
 
+    def check_program(self, *declared: Iterable[Placed]) -> None:
+        """Raise `Misuse` if a function is called in a process, and this process was spawned and still imports the file
+        of the program, which is about to run again: a second hub would handle messages here.
+        """
+        file = sys.modules.get("__mp_main__")  # multiprocessing's name for it, and `__main__` once it is imported
+        if file is None or sys.modules.get("__main__") is file:
+            return
+        if any(each.run_in == "process" for part in declared for each in part):
+            raise Misuse("open the hub in a process that imports the program", GUARD)
+
     def expect(self, calls: int) -> None:
         """Keep as many processes warm as there may be ``calls`` at once, at most ``size``."""
         self._expected += calls
@@ -156,10 +180,7 @@ class ProcessPool:
         try:
             worker.receive()
         except (EOFError, OSError):
-            fix = (
-                'its modules must be importable without running the program: put what runs under `if __name__ == "'
-                '__main__":`'
-            )
+            fix = f"its modules must be importable without running the program: {GUARD}"
             raise _died(job, worker, f"its process could not start, {fix}") from None
         if job.release():
             self._idle.append(worker)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import os
 import signal
+import threading
 import traceback
 import typing
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from typing import Any
 import msgspec
 
 from telex.codec.content import Content, to_json
-from telex.errors import BadOption, CommandError, Nack, Reject, TelexError, shown, text_of
+from telex.errors import BadOption, CommandError, Misuse, Nack, Reject, TelexError, shown, text_of
 from telex.message import Message
 from telex.process.threads import not_coroutine
 
@@ -80,14 +82,28 @@ _TASK = msgspec.json.Decoder(Task)
 def serve(connection: Connection, is_process: bool = True) -> None:
     """Carry out tasks until the connection is closed: the pool was closed, or its process has ended."""
     if is_process:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the pool's hub decides
-    connection.send_bytes(b"ready")
+        # Ctrl-C and systemd's stop reach all processes: the pool's hub decides how long this one may work.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        threading.Thread(target=_end_with_parent, name="telex parent", daemon=True).start()
+    answer = b"ready"
     while True:
         try:
+            connection.send_bytes(answer)
             data = connection.recv_bytes()
         except (EOFError, OSError):
             return
-        connection.send_bytes(msgspec.json.encode(_answer(_TASK.decode(data))))
+        answer = msgspec.json.encode(_answer(_TASK.decode(data)))
+
+
+def _end_with_parent() -> None:
+    """End this process, also in the middle of a task, when its parent has ended without closing the pool."""
+    from multiprocessing import parent_process  # the parent imports this module, and seldom needs it
+
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _answer(task: Task) -> Returned | Raised:
@@ -134,11 +150,15 @@ def arguments(task: Task, function: Callable[..., object]) -> list[object]:
 
 @cache
 def found(name: str) -> Any:
-    """Return the object of a name ``module:qualname``."""
+    """Return the object of a name ``module:qualname``. Raises `Misuse`."""
     module, _, path = name.partition(":")
     value: Any = import_module(module)
     for part in path.split("."):
-        value = getattr(value, part)
+        try:
+            value = getattr(value, part)
+        except AttributeError:
+            fix = "put it into a module that it imports, at the top level"
+            raise Misuse(f"find {path} of the module {module} in another process", fix) from None
     return value
 
 

@@ -3,10 +3,13 @@
 import asyncio
 import functools
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from contextvars import ContextVar
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 import pytest
@@ -90,6 +93,26 @@ def test_a_nested_function_is_refused_for_a_process() -> None:
         telex.Hub().command("x", run_in="process")(nested)
 
 
+@pytest.mark.parametrize("program", ["repl", "stdin", "folder"])
+def test_a_process_takes_no_function_of_a_program_that_it_cannot_import(
+    program: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def check() -> None:
+        check_place("process", mine, ("content",))
+
+    mine = FunctionType(plain.__code__, {"__name__": "__main__"}, "mine")
+    main = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    if program == "stdin":
+        main.__file__ = "<stdin>"
+    elif program == "folder":
+        main.__file__, main.__spec__ = __file__, ModuleSpec("shop.__main__", None)
+    with pytest.raises(telex.BadHandler, match="put it into a file that the program imports"):
+        check()
+    main.__file__, main.__spec__ = __file__, ModuleSpec("shop", None)
+    check()
+
+
 @pytest.mark.parametrize("kind", ["hub", "context", "blocking_hub"])
 def test_a_process_is_given_no_object_of_the_hub(kind: str) -> None:
     with pytest.raises(telex.BadHandler, match="stays in this process"):
@@ -123,7 +146,7 @@ def test_a_thread_cannot_await_a_hub_and_the_loop_can_use_it() -> None:
 
     for declare in (telex.Hub().on("x"), telex.Hub().command("x"), telex.Hub().every("1s"), telex.Router().on("x")):
         with pytest.raises(telex.BadHandler, match=r"loses .*would be lost: .*`telex\.blocking\.Hub`, whose.*'loop'"):
-            declare(loses)  # type: ignore[operator]  # each decorator takes functions
+            declare(loses)
     with pytest.raises(telex.BadHandler, match="imported outside of `if TYPE_CHECKING:`"):
         telex.Hub().on("x")(unknown)
     telex.Hub().on("x", run_in="loop")(loses)
@@ -377,6 +400,19 @@ def test_a_polled_function_is_not_called_in_a_process() -> None:
 
 
 # -- processes
+
+
+async def test_a_process_that_imports_the_program_again_opens_no_second_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program without the guard would handle messages in its own worker process."""
+    monkeypatch.setitem(sys.modules, "__mp_main__", ModuleType("__mp_main__"))
+    hub = telex.Hub()
+    hub.on("x", run_in="process")(functions.double)
+    with pytest.raises(telex.Misuse, match='put what runs under `if __name__ == "__main__":`'):
+        await hub.__aenter__()
+    async with telex.Hub():
+        pass  # without processes a program may have a hub there
+    monkeypatch.setitem(sys.modules, "__mp_main__", sys.modules["__main__"])  # it has imported the program
+    runtime_of(hub).processes.check_program(hub.declarations)
 
 
 @pytest.mark.slow

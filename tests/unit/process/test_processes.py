@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -63,6 +65,7 @@ async def test_one_warm_process_answers_and_survives_exceptions() -> None:
             *("out_of_stock", {"left": 0}),
             "OutOfStock",
         )
+        assert await pool.submit(task(functions.be_stopped), "stop") == "works on"  # the hub decides when it ends
         assert await pool.submit(task(functions.pid), "pid") == first
     assert not is_alive(first)
 
@@ -100,6 +103,37 @@ async def test_a_pool_that_closes_kills_the_processes_that_work(tmp_path: Path) 
     await asyncio.wait_for(pool.close(), 10)
     assert call.cancelled()
     assert not is_alive(int(noted.read_text()))
+
+
+PROGRAM = """
+import sys, threading
+from pathlib import Path
+from telex.process.processes import Worker
+from tests.unit.process import functions, test_processes
+import msgspec
+worker = Worker()
+worker.receive()
+data = msgspec.json.encode(test_processes.task(functions.note_and_wait, sys.argv[1]))
+threading.Thread(target=worker.ask, args=(data,), daemon=True).start()
+while not Path(sys.argv[1]).exists():
+    threading.Event().wait(0.01)
+print("works", flush=True)
+"""
+
+
+@pytest.mark.parametrize("end", ["killed", "left"])
+def test_a_program_that_ends_without_closing_its_hub_leaves_no_process(end: str, tmp_path: Path) -> None:
+    wait = "sys.stdin.read()" if end == "killed" else ""
+    command = [sys.executable, "-c", PROGRAM + wait, str(tmp_path / "pid")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "works\n"
+        if end == "killed":
+            program.kill()
+        # All processes of the program have this output, so it ends with the last of them.
+        assert program.communicate(timeout=20)[0] == ""
 
 
 def test_there_is_one_process_for_each_core_by_default() -> None:

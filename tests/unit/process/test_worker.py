@@ -97,6 +97,8 @@ def test_exceptions_with_a_meaning_keep_it() -> None:
 
 def test_names_are_found_and_annotations_are_read() -> None:
     assert found(f"{functions.__name__}:double") is functions.double
+    with pytest.raises(telex.Misuse, match=r"cannot find lost of the module tests\.unit.*: put it into a module"):
+        found(f"{functions.__name__}:lost")
     assert annotated(functions.double, ("content",)) is int
     assert annotated(functions.whole, ("message",)) is functions.Order
     assert annotated(functions.untyped, ("content",)) is None
