@@ -282,10 +282,16 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         return BlockingTicket(self._thread.wait(self._hub.ticket(id)), self._thread)
 
     def commands(
-        self, *, state: CommandState | None = None, name: str | None = None, limit: int = 100, before: str | None = None
+        self,
+        *,
+        state: CommandState | None = None,
+        name: str | None = None,
+        id: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
     ) -> list[CommandInfo]:
         """Return the last commands that were sent, the newest first; as ``telex.Hub.commands``."""
-        return self._thread.wait(self._hub.commands(state=state, name=name, limit=limit, before=before))
+        return self._thread.wait(self._hub.commands(state=state, name=name, id=id, limit=limit, before=before))
 
     def retry(self, id: str) -> BlockingTicket[Any]:
         """Run a failed command again, and return its ticket; as ``telex.Hub.retry``."""

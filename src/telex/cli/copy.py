@@ -14,7 +14,7 @@ import typer
 from telex.cli.bar import Bar
 from telex.cli.exits import Exit
 from telex.cli.options import Json, TopicPattern
-from telex.cli.output import print_json, print_line, report
+from telex.cli.output import counted, print_json, print_line, report, was
 
 if TYPE_CHECKING:
     from telex import GroupInfo, Hub, Message, Position
@@ -162,16 +162,19 @@ def copy(
         found |= {"groups": len(groups), "unfinished": [info.group for info in left]}
         print_json(found | {"outside": [info.group for info in outside]})
     else:
-        known = f", {copier.known:,} were there already" if copier.known else ""
+        known = f", {copier.known:,} {was(copier.known)} there already" if copier.known else ""
         unreadable = f", {copier.unreadable:,} cannot be read" if copier.unreadable else ""
-        print_line(f"{copier.stored:,} messages copied{known}{unreadable}; {len(groups)} groups begin after them")
+        begin = f"{counted(len(groups), 'group')} {'begins' if len(groups) == 1 else 'begin'} after them"
+        print_line(f"{counted(copier.stored, 'message')} copied{known}{unreadable}; {begin}")
     for info in left:
-        text = f"group {info.group} on {info.pattern} has {info.lag:,} messages left in FROM"
+        text = f"group {info.group} on {info.pattern} has {counted(info.lag, 'message')} left in FROM"
         report(f"{text}: let it handle them there, since in TO the group begins after them")
     for info in outside:
         report(f"group {info.group} on {info.pattern} is not created in TO: it also reads topics outside of {pattern}")
     for info in before:
-        text = f"group {info.group} on {info.pattern} was in TO before, and handles {info.lag:,} messages there"
+        text = (
+            f"group {info.group} on {info.pattern} was in TO before, and handles {counted(info.lag, 'message')} there"
+        )
         report(f"{text}: to let it begin after them, `telex groups forget {info.group} --url TO`, and copy again")
     if left or before or copier.unreadable:
         raise typer.Exit(Exit.ERROR)
@@ -194,7 +197,7 @@ async def _run(source: str, target: str, pattern: str, bar: Bar, *, once: bool, 
     async with keep_encoded(Hub(source), "all") as read, Hub(target) as written:
 
         def on_progress(stored: int, known: int) -> None:
-            bar.update(None, f"{stored + known:,} messages")
+            bar.update(None, counted(stored + known, "message"))
 
         copier = Copier(read, written, pattern, on_progress)
         async with read.topic(pattern).subscribe(overflow="latest", buffer=1) as news:

@@ -3,30 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from telex.cli.exits import Exit
-from telex.cli.files import for_each, not_found, with_hub
+from telex.cli.files import file_to_list, for_each, not_found, with_hub
 from telex.cli.history import line_of
-from telex.cli.options import Json, Url
-from telex.cli.output import print_line, print_table, report
+from telex.cli.options import Json, OptionalUrl, Url
+from telex.cli.output import local_time, print_line, print_table, report
 
 if TYPE_CHECKING:
     from telex import DeadLetter, Hub
 
 Which = Annotated[int | None, typer.Argument(help="The number of one dead letter, instead of --group.")]
 Group = Annotated[str | None, typer.Option("--group", "-g", help="Only the dead letters of this group.")]
+FIELDS = ("position", "group", "pattern", "attempts", "reason", "died")
 Position = Annotated[int, typer.Argument(help="The dead letter, as `telex dead list` numbers it.")]
-_DEAD = """List, show, retry and drop dead letters: messages whose last attempt failed, or that a handler rejected.
+dead: typer.Typer = typer.Typer(rich_markup_mode=None)
 
-\b
-Examples:
-  telex dead list --url sqlite:///shop.db
-  telex dead retry --group billing --url sqlite:///shop.db
-"""
-dead: typer.Typer = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_DEAD)
+
+@dead.callback(invoke_without_command=True)
+def overview(ctx: typer.Context, url: OptionalUrl = None, json: Json = False) -> None:
+    """List dead letters: messages whose last attempt failed, or that a handler rejected. With a command: show, retry or
+    drop them.
+
+    \b
+    Examples:
+      telex dead --url sqlite:///shop.db
+      telex dead list --group billing --url sqlite:///shop.db
+      telex dead retry --group billing --url sqlite:///shop.db
+    """
+    file = file_to_list(ctx, url, json)
+    if file is not None:
+        dead_list(file, json=json)
 
 
 @dead.command("list")
@@ -52,14 +63,25 @@ def dead_list(
 
 
 @dead.command("show")
-def dead_show(position: Position, url: Url) -> None:
-    """Print one dead letter as JSON, with its message.
+def dead_show(position: Position, url: Url, json: Json = False) -> None:
+    """Print one dead letter, with its message.
 
     \b
     Examples:
-      telex dead show 17 --url sqlite:///shop.db | jq .message.content
+      telex dead show 17 --url sqlite:///shop.db
+      telex dead show 17 --json --url sqlite:///shop.db | jq .message.content
     """
-    typer.echo(_letter_json(_chosen(url, position, None)[0]))
+    letter = _chosen(url, position, None)[0]
+    if json:
+        typer.echo(_letter_json(letter))
+        return
+    for name in FIELDS:
+        value = local_time(_died(letter)) if name == "died" else getattr(letter, name)
+        print_line(f"{name}: {value}")
+    print_line(f"message: {line_of(letter.message)}")
+    print_line(f"message id: {letter.message.id}")
+    for name, header in letter.message.headers.items():
+        print_line(f"header {name}: {header}")
 
 
 @dead.command("retry")
@@ -104,8 +126,12 @@ async def _letters(hub: Hub, group: str | None) -> list[DeadLetter]:
 def _letter_json(letter: DeadLetter) -> str:
     import msgspec
 
-    about = {name: getattr(letter, name) for name in ("position", "group", "pattern", "attempts", "reason", "died")}
+    about = {name: getattr(letter, name) for name in FIELDS} | {"died": _died(letter)}
     return msgspec.json.encode(about | {"message": msgspec.Raw(letter.message.to_json())}).decode()
+
+
+def _died(letter: DeadLetter) -> datetime:
+    return datetime.fromtimestamp(letter.died, UTC)
 
 
 def _chosen(url: str, position: int | None, group: str | None) -> list[DeadLetter]:

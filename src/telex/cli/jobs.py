@@ -7,23 +7,32 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from telex.cli.exits import Exit
-from telex.cli.files import with_hub
-from telex.cli.options import Json, Url
-from telex.cli.output import local_time, print_json, print_line, print_table, report
+from telex.cli.files import file_to_list, with_hub
+from telex.cli.options import Json, OptionalUrl, Url
+from telex.cli.output import counted, local_time, print_json, print_line, print_table, report
 
 if TYPE_CHECKING:
     from telex import CommandInfo, Hub
+    from telex.commands.job import JobFilter
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The id of the command, as `telex jobs list` shows it.")]
-_JOBS = """List, show, cancel and retry the commands that were sent, by their ids.
+jobs: typer.Typer = typer.Typer(rich_markup_mode=None)
 
-\b
-Examples:
-  telex jobs list --state failed --url sqlite:///shop.db
-  telex jobs list --name report:build --limit 20 --before ID --json --url sqlite:///shop.db
-  telex jobs retry 01a22437-c9aa-7f34-bba8-17e409ed3f2b --url sqlite:///shop.db
-"""
-jobs: typer.Typer = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_JOBS)
+
+@jobs.callback(invoke_without_command=True)
+def overview(ctx: typer.Context, url: OptionalUrl = None, json: Json = False) -> None:
+    """List the last commands that were sent. With a command: filter, show, cancel or retry them by their ids.
+
+    \b
+    Examples:
+      telex jobs --url sqlite:///shop.db
+      telex jobs list --state failed --url sqlite:///shop.db
+      telex jobs list --name report:build --limit 20 --before ID --json --url sqlite:///shop.db
+      telex jobs retry 01a22437-c9aa-7f34-bba8-17e409ed3f2b --url sqlite:///shop.db
+    """
+    file = file_to_list(ctx, url, json)
+    if file is not None:
+        jobs_list(file, json=json)
 
 
 @jobs.command("list")
@@ -60,12 +69,13 @@ def jobs_list(
         print_json(found)
         return
     rows = [(job.id, job.command, job.state, job.attempt, _when(job), _note(job)) for job in found]
-    print_table(("ID", "COMMAND", "STATE", "ATTEMPT", "SINCE", "NOTE"), rows, "commands")
+    print_table(("ID", "COMMAND", "STATE", "ATTEMPT", "SINCE", "NOTE"), rows, _kind(wanted))
 
 
 @jobs.command("show")
 def jobs_show(id: Id, url: Url, json: Json = False) -> None:
-    """Print one command with its times, its result or its error. Exit code 1: there is no such command.
+    """Print one command with its content, its key, its times, and its result or its error. Content of more than 64 KiB
+    is not printed, only its size. Exit code 1: there is no such command.
 
     \b
     Examples:
@@ -73,6 +83,7 @@ def jobs_show(id: Id, url: Url, json: Json = False) -> None:
       telex jobs show 01a22437-c9aa-7f34-bba8-17e409ed3f2b --json --url sqlite:///shop.db | jq .result
     """
     from telex.cli.output import to_json
+    from telex.commands.job import MAX_CONTENT_BYTES
 
     job = with_hub(url, lambda hub: _job(hub, id))
     if json:
@@ -80,7 +91,11 @@ def jobs_show(id: Id, url: Url, json: Json = False) -> None:
         return
     for field in job.__struct_fields__:
         value = getattr(job, field)
-        if value is not None:
+        if field == "content_bytes":
+            continue
+        if field == "content" and value is None and job.content_bytes is not None:
+            print_line(f"content: {'null' if job.content_bytes <= MAX_CONTENT_BYTES else _too_large(job)}")
+        elif value is not None and value != {}:
             shown = local_time(value) if field.endswith(("_at", "_since")) else value
             print_line(f"{field.replace('_', ' ')}: {shown if isinstance(shown, str) else to_json(shown)}")
 
@@ -121,9 +136,12 @@ def jobs_retry(id: Id, url: Url, json: Json = False) -> None:
 
 async def _job(hub: Hub, id: str) -> CommandInfo:
     """Return one command. Raises `NoSuchCommand`."""
-    from telex.hub import dispatcher_of
+    from telex import NoSuchCommand
 
-    return await dispatcher_of(hub).transport.job(id)
+    found = await hub.commands(id=id)
+    if not found:
+        raise NoSuchCommand(id)
+    return found[0]
 
 
 def _print_after(url: str, id: str, done: str, json: bool) -> None:
@@ -131,6 +149,18 @@ def _print_after(url: str, id: str, done: str, json: bool) -> None:
         print_json(with_hub(url, lambda hub: _job(hub, id)))
     else:
         print_line(f"{id}: {done}")
+
+
+def _kind(wanted: JobFilter) -> str:
+    """Return the name of the wanted commands, for the report that there are none."""
+    state = "" if wanted.state is None else f"{wanted.state} "
+    of = "" if wanted.name is None else f" {wanted.name!r}"
+    older = "" if wanted.before is None else f" from before {wanted.before}"
+    return f"{state}commands{of}{older}; ended ones are listed while their outcomes are kept"
+
+
+def _too_large(job: CommandInfo) -> str:
+    return f"not shown, it has {counted(job.content_bytes or 0, 'byte')}"
 
 
 def _when(job: CommandInfo) -> str:

@@ -53,10 +53,16 @@ def is_given(ctx: typer.Context, option: str) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def check_one_source(ctx: typer.Context, url: str | None) -> None:
-    """Refuse ``--url`` together with ``--server``."""
-    if url is not None and is_given(ctx, "server"):
-        raise typer.BadParameter("give --url or --server, not both", ctx, param_hint="'--url'")
+def chosen_url(ctx: typer.Context, url: str | None) -> str | None:
+    """Return the URL of a file or database, or None for the server. ``--server`` and the variable of the server win
+    over the variable of the URL. Raises `typer.BadParameter` for ``--url`` together with ``--server``.
+    """
+    if url is None or is_given(ctx, "url"):
+        if url is not None and is_given(ctx, "server"):
+            raise typer.BadParameter("give --url or --server, not both", ctx, param_hint="'--url'")
+        return url
+    source = ctx.get_parameter_source("server")
+    return url if source is None or source.name.startswith("DEFAULT") else None
 
 
 def no_file(ctx: typer.Context) -> typer.BadParameter:
@@ -72,6 +78,7 @@ UrlNotServer = Annotated[
     typer.Option(
         "--url",
         "-u",
+        envvar="TELEX_URL",
         metavar="URL",
         help="Use a file or database instead of a server: sqlite:///file.db, postgresql://user@host/database",
     ),

@@ -53,6 +53,16 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[object]], kind:
         )
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as ``1 message`` and ``2,000 messages``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def was(number: int) -> str:
+    """Return ``was`` for one, ``were`` for other numbers."""
+    return "was" if number == 1 else "were"
+
+
 def local_time(moment: datetime) -> str:
     """Return a time in the time zone of this machine, to the second."""
     return moment.astimezone().isoformat(" ", "seconds")

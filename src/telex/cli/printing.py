@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from telex.cli.client import Gone
-from telex.cli.output import print_json, report, to_json
+from telex.cli.output import counted, print_json, report, to_json
 from telex.gateway.protocol import LostFrame, Messages
 
 
@@ -58,7 +58,8 @@ def _print_lost(frame: LostFrame, as_json: bool) -> None:
     elif frame.reason in ("epoch", "ahead"):
         report(f"{frame.topic}: the log begins again; the messages in between are lost", bad=False)
     else:
-        report(f"{frame.topic}: {frame.count} messages are lost ({frame.reason})", bad=False)
+        gone = f"{counted(frame.count, 'message')} {'is' if frame.count == 1 else 'are'} lost"
+        report(f"{frame.topic}: {gone} ({frame.reason})", bad=False)
 
 
 def _harmless(text: str) -> str:

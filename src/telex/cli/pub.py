@@ -11,7 +11,7 @@ import typer
 
 from telex.cli.exits import Exit
 from telex.cli.files import check_url
-from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, UrlNotServer, check_one_source
+from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, UrlNotServer, chosen_url
 from telex.cli.output import print_json, report
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def pub(
         _check_text(option, given)
     check_topic(topic)
     headers = _headers(header or [])
-    check_one_source(ctx, url)
+    url = chosen_url(ctx, url)
     with _to_server(server, connect_timeout) if url is None else _to_engine(url) as publish:
         for line in _lines(content):
             body = _content(line, text or name is not None)

@@ -9,7 +9,7 @@ import typer
 
 from telex.cli.files import file_to_list, not_found, with_hub
 from telex.cli.options import Json, OptionalUrl, Url
-from telex.cli.output import local_time, print_json, print_line, print_table
+from telex.cli.output import counted, local_time, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from telex import ScheduleInfo
@@ -199,7 +199,7 @@ def _print(name: str, info: ScheduleInfo | None, json: bool) -> None:
         return
     parts = [f"{info.name}: {info.when} in {info.tz}, {_target(info)}", _state(info)]
     parts += [f"{text} {_time(at)}" for text, at in (("next", info.next), ("last", info.last)) if at is not None]
-    print_line("; ".join(part for part in [*parts, f"{info.fired} runs"] if part))
+    print_line("; ".join(part for part in [*parts, counted(info.fired, "run")] if part))
 
 
 def _target(info: ScheduleInfo) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import datetime
+from time import time
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -12,7 +14,7 @@ from telex import BadOption, KeyConflict, NoHandler, TelexError, Timeout
 from telex.cli.bar import Bar
 from telex.cli.exits import Exit
 from telex.cli.files import with_hub
-from telex.cli.options import ConnectTimeout, Json, OptionalUrl, duration
+from telex.cli.options import ConnectTimeout, Json, OptionalUrl, chosen_url, duration, is_given
 from telex.cli.output import print_json, print_line, report, to_json
 from telex.cli.sent_command import EXAMPLE_KEY, SentCommand, key_needed
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, REFUSED, UNSENDABLE
@@ -21,6 +23,7 @@ from telex.once.machine import EXHAUSTED
 
 if TYPE_CHECKING:
     from telex import Hub
+    from telex.commands.plan import Priority, SendPlan
 
 NOT_CARRIED_OUT = {REFUSED: Exit.ERROR, "store_unavailable": Exit.ERROR, EXPIRED: Exit.TIMEOUT}
 """The exit codes for outcomes without a run of the command."""
@@ -43,6 +46,23 @@ ResultTimeout = Annotated[
         metavar="DURATION",
         help="The time limit for the result: seconds, or text such as 5m.",
     ),
+]
+
+NoWait = Annotated[
+    bool,
+    typer.Option("--no-wait", help="Print the id of the command when it is accepted, and do not wait for the result."),
+]
+Delay = Annotated[
+    float | None,
+    typer.Option(parser=duration, metavar="DURATION", help="Begin after this time: seconds, or text such as 10m."),
+]
+At = Annotated[str | None, typer.Option(metavar="TIME", help="Begin at this time, such as 2027-05-01T09:00+02:00.")]
+Expires = Annotated[
+    float | None,
+    typer.Option(parser=duration, metavar="DURATION", help="Never begin after this time from sending."),
+]
+Level = Annotated[
+    str, typer.Option(metavar="PRIORITY", help="The priority among the waiting commands: high, normal or low.")
 ]
 
 
@@ -76,12 +96,11 @@ def send(
         typer.Option("--server", "-s", metavar="URL", help="Send by HTTP to this address, instead of --url."),
     ] = None,
     timeout: ResultTimeout = None,
-    no_wait: Annotated[
-        bool,
-        typer.Option(
-            "--no-wait", help="Print the id of the command when it is accepted, and do not wait for the result."
-        ),
-    ] = False,
+    no_wait: NoWait = False,
+    delay: Delay = None,
+    at: At = None,
+    expires: Expires = None,
+    priority: Level = "normal",
     connect_timeout: ConnectTimeout = 5.0,
     json: Json = False,
 ) -> None:
@@ -89,12 +108,15 @@ def send(
 
     A terminal shows the progress. Exit code 5: the command has failed. When --timeout is over, a command that has not
     begun is dropped. A command that has begun continues; if it runs once, send it again with the same --key to get its
-    outcome. With --no-wait no program has to serve the command yet.
+    outcome. With --no-wait no program has to serve the command yet. With --delay or --at the program
+    waits for the result, too, unless --no-wait is given. `telex jobs` lists and cancels commands by their ids.
 
     \b
     Examples:
       telex send report:build '{"year": 2026, "month": 7}' --url sqlite:///shop.db
       telex send charge '{"order": 7}' --key order-7 --timeout 30s --url sqlite:///shop.db
+      telex send report:build 7 --at 2027-05-01T09:00+02:00 --no-wait --url sqlite:///shop.db
+      telex send report:build 7 --delay 10m --expires 1h --priority low --no-wait --url sqlite:///shop.db
       telex send charge '{"order": 7}' --key order-7 --server http://127.0.0.1:8000/commands
       telex send report:build - --json --url sqlite:///shop.db < month.json | jq .result
     """
@@ -103,19 +125,53 @@ def send(
         check_key(key)
     except BadOption:
         raise BadOption("--key", key, f"it must be 1 to 255 printable characters, such as {EXAMPLE_KEY}") from None
-    if server is not None and url is not None and ctx.get_parameter_source("url").name != "ENVIRONMENT":  # type: ignore[union-attr]  # it was given
-        raise typer.BadParameter("give one of the two", ctx, param_hint="'--url' / '--server'")
+    url = chosen_url(ctx, url)
+    plan = _plan(ctx, delay, at, expires, priority, timeout, by_http=server is not None)
     with Bar(name) as bar:
         if server is not None:
             from telex.cli.http import carry_out
 
             sent = carry_out(server, name, given, key, timeout, connect_timeout, bar, wait=not no_wait)
         elif url is not None:
-            sent = with_hub(url, lambda hub: _send_on(hub, name, given, key, timeout, bar, wait=not no_wait))
+            sent = with_hub(url, lambda hub: _send_on(hub, name, given, key, timeout, bar, plan, wait=not no_wait))
         else:
             hint = "give --url sqlite:///file.db or --server http://127.0.0.1:8000/commands"
             raise typer.BadParameter(hint, ctx, param_hint="'--url' / '--server'")
     _print(sent, json)
+
+
+def _plan(
+    ctx: typer.Context,
+    delay: float | None,
+    at: str | None,
+    expires: float | None,
+    priority: str,
+    timeout: float | None,
+    *,
+    by_http: bool,
+) -> SendPlan | None:
+    """Return the plan of the command. Raises `typer.BadParameter` for options that a server does not take by HTTP, and
+    `BadOption`.
+    """
+    from telex.commands.plan import plan_for
+
+    given = [f"--{name}" for name in ("delay", "at", "expires", "priority") if is_given(ctx, name)]
+    if given and by_http:
+        fix = "a server of commands by HTTP does not take it; send to the database of the server, with --url"
+        raise typer.BadParameter(fix, ctx, param_hint=f"'{given[0]}'")
+    if given[:2] == ["--delay", "--at"]:
+        raise typer.BadParameter("give --delay or --at, not both", ctx, param_hint="'--at'")
+    return plan_for(delay, None if at is None else _instant(at), expires, cast("Priority", priority), timeout, time())
+
+
+def _instant(text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise BadOption("--at", text, "it must have a date, a time and the offset from UTC: 2027-05-01T09:00+02:00")
+    return found
 
 
 def json_content(text: str) -> Any:
@@ -130,12 +186,20 @@ def json_content(text: str) -> Any:
 
 
 async def _send_on(
-    hub: Hub, name: str, content: object, key: str | None, timeout: float | None, bar: Bar, *, wait: bool
+    hub: Hub,
+    name: str,
+    content: object,
+    key: str | None,
+    timeout: float | None,
+    bar: Bar,
+    plan: SendPlan | None,
+    *,
+    wait: bool,
 ) -> SentCommand:
     from telex.hub import dispatcher_of
 
     try:
-        ticket = await dispatcher_of(hub).send(name, content, key, timeout, "wait", None, needs_server=wait)
+        ticket = await dispatcher_of(hub).send(name, content, key, timeout, "wait", None, needs_server=wait, plan=plan)
     except BadOption as error:
         if error.option == "key" and key is None:
             raise key_needed(name) from None

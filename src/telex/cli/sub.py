@@ -19,11 +19,11 @@ from telex.cli.options import (
     Server,
     Since,
     UrlNotServer,
-    check_one_source,
+    chosen_url,
     number_or_text,
     parse_start,
 )
-from telex.cli.output import report
+from telex.cli.output import counted, report
 from telex.cli.printing import Printer
 
 
@@ -58,7 +58,7 @@ def sub(
     check_pattern(topic)
     start = parse_start(since)
     deadline = None if timeout is None else time.monotonic() + timeout
-    check_one_source(ctx, url)
+    url = chosen_url(ctx, url)
     printer = Printer(json, count)
     try:
         if url is None:
@@ -68,5 +68,5 @@ def sub(
             printer.run(follow_file(url, topic, start, deadline))
     except Timeout:
         if printer.left:
-            report(f"{timeout:g} s are over, and {printer.left} of {count} messages have not come")
+            report(f"{timeout:g} s are over, and {printer.left} of {counted(count or 0, 'message')} did not come")
             raise typer.Exit(Exit.TIMEOUT) from None

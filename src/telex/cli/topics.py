@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from telex.cli.files import check_url, existing, is_server, not_found
-from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, TopicPattern, UrlNotServer, check_one_source
+from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, TopicPattern, UrlNotServer, chosen_url
 from telex.cli.output import local_time, print_json, print_line, print_table
 from telex.names import Pattern, check_pattern, is_pattern
 
@@ -38,7 +38,7 @@ def topics(
       telex topics --json --url postgresql://shop@db/shop | jq -r '.[].topic'
     """
     check_pattern(pattern)
-    check_one_source(ctx, url)
+    url = chosen_url(ctx, url)
     if url is None:
         found = _of_server(server, connect_timeout, pattern)
         names: list[str] = found

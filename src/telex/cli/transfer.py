@@ -17,7 +17,7 @@ from telex.cli.exits import Exit
 from telex.cli.files import with_hub
 from telex.cli.history import check_topic_exists, readable
 from telex.cli.options import Json, TopicPattern, Url
-from telex.cli.output import report
+from telex.cli.output import counted, report, was
 
 if TYPE_CHECKING:
     from telex import Hub, Message
@@ -52,7 +52,7 @@ def export(url: Url, pattern: TopicPattern = ">") -> None:
                 out.write(message.to_json() + b"\n")
                 written += 1
                 if not written % BATCH_MESSAGES:
-                    bar.update(written / max(total, written), f"{written:,} messages")
+                    bar.update(written / max(total, written), counted(written, "message"))
 
     with Bar("exporting", wanted=not sys.stdout.isatty()) as bar:
         with_hub(url, write, exact=True)
@@ -89,7 +89,7 @@ def import_(
             stored = await hub.adopt(batch)
             topics.update(message.topic for message in stored)
             count, known = count + len(stored), known + len(batch) - len(stored)
-            bar.update(None if size is None else end / max(size, end), f"{count:,} messages")
+            bar.update(None if size is None else end / max(size, end), counted(count, "message"))
         cut = [(name, hub.topic(name).statistics().kept, imported) for name, imported in sorted(topics.items())]
         return count, known, [f"{name} keeps {kept:,} of {made:,} imported" for name, kept, made in cut if kept < made]
 
@@ -97,8 +97,8 @@ def import_(
         count, known, cut = with_hub(url, publish, create=True)
     for notice in cut:
         report(f"{notice}: set its retention first, `hub.retain`, and import it into another database", bad=False)
-    there = f", {known} were there already" if known else ""
-    typer.echo(f'{{"messages":{count},"known":{known}}}' if json else f"{count} messages{there}")
+    there = f", {known:,} {was(known)} there already" if known else ""
+    typer.echo(f'{{"messages":{count},"known":{known}}}' if json else f"{counted(count, 'message')}{there}")
 
 
 def _size(file: typer.FileBinaryRead) -> int | None:

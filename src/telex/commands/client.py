@@ -188,17 +188,23 @@ class CommandClient:
         return await self._dispatcher.ticket(id)
 
     async def commands(
-        self, *, state: CommandState | None = None, name: str | None = None, limit: int = 100, before: str | None = None
+        self,
+        *,
+        state: CommandState | None = None,
+        name: str | None = None,
+        id: str | None = None,
+        limit: int = 100,
+        before: str | None = None,
     ) -> list[CommandInfo]:
-        """Return the last commands that were sent, the newest first, at most ``limit``: those in one ``state``, and of
-        one ``name``. ``before`` is the id of the last command of the page before.
+        """Return the last commands that were sent, the newest first, at most ``limit``: those in one ``state``, of one
+        ``name``, and with one ``id``. ``before`` is the id of the last command of the page before.
 
         Ended commands are listed as long as the last 1000 outcomes of their name or ``keep`` have them. On an engine
         that stores messages, a command shows as running within 2 seconds of its beginning. Raises `BadOption`,
         `BadName`, `Misuse`, `EngineFailed`, `Closed`.
         """
         self._runtime.check_open()
-        wanted = filter_for(state, None if name is None else check_command(name), limit, before)
+        wanted = filter_for(state, None if name is None else check_command(name), limit, before, id)
         return await self._dispatcher.jobs(wanted)
 
     async def retry(self, id: str) -> Ticket[Any]:

@@ -20,7 +20,7 @@ from telex.commands.ticket import PendingOutcome, Ticket
 from telex.commands.transports.engine import EngineTransport
 from telex.commands.transports.local import LocalTransport
 from telex.commands.transports.transport import CommandTransport, Duplicate, Request
-from telex.errors import BadOption, Closed, Timeout
+from telex.errors import BadOption, Closed, NoSuchCommand, Timeout
 from telex.groups.runner import GroupRunner
 from telex.message import check_id
 from telex.observe.headers import Sending, Sends
@@ -189,7 +189,13 @@ class CommandDispatcher:
     async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
         """Return the commands that fit, the newest first. Raises `Misuse`, `EngineFailed`."""
         self._runtime.require("hub.commands()", *self.transport.needs)
-        return await self.transport.jobs(wanted)
+        if wanted.id is None:
+            return await self.transport.jobs(wanted)
+        try:
+            job = await self.transport.job(wanted.id)
+        except NoSuchCommand:
+            return []
+        return [job] if wanted.takes(job) and wanted.name in (None, job.command) else []
 
     async def retry(self, id: str) -> Ticket[Any]:
         """Run a failed command again, and return its ticket. Raises as `Hub.retry`."""

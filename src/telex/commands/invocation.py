@@ -16,6 +16,8 @@ from telex.commands.ticket import PendingOutcome
 from telex.handlers.context import Context
 from telex.message import Message, check_headers
 
+UNKNOWN_HUB = "?"
+"""The `Invocation.canceller` of a cancellation whose hub is not known."""
 Report = Callable[["Invocation", Progress], None]
 
 
@@ -47,7 +49,9 @@ class Invocation(msgspec.Struct, eq=False):
     cause: BaseException | None = None
     """The exception that the handler raised."""
     cancelled: bool = False
-    """True when a sender has cancelled the command."""
+    """True when the command is cancelled."""
+    canceller: str = ""
+    """The id of the hub that has cancelled the command; ``inbox`` has that of the sender. Both are empty in memory."""
     lost: bool = False
     """True when another worker has the key now."""
     delivery: Context[Any] | None = None
@@ -91,9 +95,9 @@ class Invocation(msgspec.Struct, eq=False):
         """True after the deadline."""
         return self.until is not None and asyncio.get_running_loop().time() > self.until
 
-    def cancel(self) -> None:
-        """Cancel the command for its sender, before or during the call of the handler."""
-        self.cancelled = True
+    def cancel(self, hub: str = "") -> None:
+        """Cancel the command for a hub, before or during the call of the handler."""
+        self.cancelled, self.canceller = True, hub
         if self.task is not None:
             self.task.cancel()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
 
 import msgspec
 
+from telex.codec.content import from_json, to_json
 from telex.commands.outcome import CANCELLED, EXPIRED, Outcome
 from telex.commands.plan import Priority
-from telex.errors import BadOption
+from telex.errors import BadOption, shown
+from telex.message import check_id
 from telex.once.machine import Failure
 
 CommandState = Literal["delayed", "queued", "running", "done", "failed", "cancelled", "expired"]
@@ -17,6 +20,10 @@ STATES: tuple[CommandState, ...] = get_args(CommandState)
 ENDED: frozenset[CommandState] = frozenset(("done", "failed", "cancelled", "expired"))
 MAX_LISTED = 1000
 """The largest number of commands that are listed at once."""
+MAX_CONTENT_BYTES = 65_536
+"""The largest size of content in JSON that `CommandInfo` has."""
+OWN_HEADERS = "telex-"
+"""The beginning of the headers by which the hubs know a command; `CommandInfo` does not have them."""
 
 
 class CommandInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +32,10 @@ class CommandInfo(msgspec.Struct, frozen=True, kw_only=True):
     ``state`` is ``delayed`` until the command is ``due_at``, then ``queued``, ``running``, and one of ``done``,
     ``failed``, ``cancelled`` and ``expired``. ``attempt`` is the number of the last known attempt, 0 before the first.
     A time is None when it is unknown or has not come. A result of more than 256 KiB is left out: the ticket has it.
+
+    ``content`` is the content with which the command was sent, as plain data. ``content_bytes`` is its size in JSON;
+    None when the content is no longer stored. Content of more than 64 KiB is left out, and only its size is set.
+    ``headers`` are those that the sender passed on, such as ``traceparent`` and ``correlation-id``.
     """
 
     id: str
@@ -40,6 +51,9 @@ class CommandInfo(msgspec.Struct, frozen=True, kw_only=True):
     completed_at: datetime | None = None
     result: Any = None
     error: Failure | None = None
+    content: Any = None
+    content_bytes: int | None = None
+    headers: dict[str, str] = {}
 
     @property
     def ended(self) -> bool:
@@ -76,6 +90,23 @@ def ended_job(job: CommandInfo, outcome: Outcome[Any]) -> CommandInfo:
     )
 
 
+def with_content(job: CommandInfo, content: object, headers: Mapping[str, str] | None = None) -> CommandInfo:
+    """Return a job with the content and the headers with which it was sent. Content without a JSON form, which a hub
+    in memory takes, becomes text.
+    """
+    plain: object
+    try:
+        data = to_json(content)
+    except (TypeError, ValueError, RecursionError):
+        plain = shown(content)
+        data = plain.encode()
+        plain = plain if len(data) <= MAX_CONTENT_BYTES else None
+    else:
+        plain = from_json(data) if len(data) <= MAX_CONTENT_BYTES else None
+    theirs = {name: value for name, value in (headers or {}).items() if not name.startswith(OWN_HEADERS)}
+    return msgspec.structs.replace(job, content=plain, content_bytes=len(data), headers=theirs)
+
+
 def moment(seconds: float | None) -> datetime | None:
     """Return seconds since 1970 as an aware datetime."""
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
@@ -88,13 +119,14 @@ class JobFilter(msgspec.Struct, frozen=True):
     name: str | None
     limit: int
     before: str | None
+    id: str | None = None
 
     def takes(self, job: CommandInfo) -> bool:
         """Return true for a job in the wanted state."""
         return self.state is None or job.state == self.state
 
 
-def filter_for(state: object, name: str | None, limit: object, before: str | None) -> JobFilter:
+def filter_for(state: object, name: str | None, limit: object, before: str | None, id: str | None = None) -> JobFilter:
     """Return the checked options of `Hub.commands`. Raises `BadOption`."""
     if state is not None and state not in STATES:
         raise BadOption("state", state, f"it must be one of {', '.join(STATES)}")
@@ -103,4 +135,4 @@ def filter_for(state: object, name: str | None, limit: object, before: str | Non
         raise BadOption("limit", limit, fix)
     if before is not None and not isinstance(before, str):
         raise BadOption("before", before, "it must be the id of a command, the last of the page before")
-    return JobFilter(state, name, limit, before)
+    return JobFilter(state, name, limit, before, None if id is None else check_id(id))

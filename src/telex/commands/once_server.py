@@ -13,7 +13,7 @@ import msgspec
 
 from telex.commands.invocation import Invocation
 from telex.commands.outcome import Outcome, recorded_outcome
-from telex.commands.server import CANCELLED_BY_SENDER, CONFLICTING, CommandServer
+from telex.commands.server import CONFLICTING, CommandServer, cancellation_of
 from telex.commands.spec import Command
 from telex.errors import BadOption, ContentError, EngineFailed, KeyConflict, text_of
 from telex.handlers.call import is_pending
@@ -124,7 +124,7 @@ class OnceServer(CommandServer):
             if isinstance(found, Entry):
                 self.counts.replayed += 1
                 return await self._replay(found, invocation)
-            if invocation.cancelled:  # the sender cancelled before the command began, or between two attempts
+            if invocation.cancelled:  # before the command began, or between two attempts
                 return await self._call_off(invocation, found)
             self.counts.executed += 1
             outcome = await self._attempt(invocation, found)
@@ -165,11 +165,11 @@ class OnceServer(CommandServer):
             self.cancelled(invocation, error)  # a cancellation by a sender is recorded with the next claim
 
     async def _call_off(self, invocation: Invocation, lease: Lease) -> Outcome[Any]:
-        """Record that a sender has cancelled the command, and return this outcome for all senders of the key."""
+        """Record that the command is cancelled, and return this outcome for all senders of the key."""
         await lease.stop()
-        options = self.options
-        entry = await _insist(lease, Fail(lease.entry.owner, CANCELLED_BY_SENDER, options.keep, options.max_attempts))
-        return self.failure(invocation, CANCELLED_BY_SENDER) if entry is None else self._ended(invocation, entry, None)
+        options, failure = self.options, cancellation_of(invocation)
+        entry = await _insist(lease, Fail(lease.entry.owner, failure, options.keep, options.max_attempts))
+        return self.failure(invocation, failure) if entry is None else self._ended(invocation, entry, None)
 
     async def _attempt(self, invocation: Invocation, lease: Lease) -> Outcome[Any] | None:
         """Call the handler, record its outcome and return it. None when the key was lost, or was released for another

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from telex.codec.content import from_json, plain_json, to_json
-from telex.commands.invocation import Invocation
+from telex.commands.invocation import UNKNOWN_HUB, Invocation
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, failure_of
 from telex.commands.spec import Command, Invoke
 from telex.errors import CommandError, ContentError, text_of
@@ -24,6 +24,8 @@ logger: logging.Logger = logging.getLogger("telex.commands")
 EXPIRED_UNBEGUN = Failure("Expired", EXPIRED, "it was not begun while its sender waited", final=False)
 CONFLICTING = Failure("KeyConflict", CONFLICT, "the key was used with other content")
 CANCELLED_BY_SENDER = Failure("Cancelled", CANCELLED, "its sender cancelled it")
+CANCELLED_ELSEWHERE = Failure("Cancelled", CANCELLED, "another process cancelled it")
+CANCELLED_UNKNOWN = Failure("Cancelled", CANCELLED, "it was cancelled")
 
 TAKES_CONTENT = frozenset(("content", "message", "context"))
 """The arguments by which a function gets the content."""
@@ -54,6 +56,13 @@ class CommandStatistics(msgspec.Struct, frozen=True):
     """Outcomes that were results, and no recorded ones."""
 
 
+def cancellation_of(invocation: Invocation) -> Failure:
+    """Return the failure of a command that was cancelled."""
+    if invocation.canceller == UNKNOWN_HUB:
+        return CANCELLED_UNKNOWN
+    return CANCELLED_BY_SENDER if invocation.canceller == invocation.inbox else CANCELLED_ELSEWHERE
+
+
 class CommandServer:
     """The server of one command, which calls the handler each time that the command is sent. Its subclass `OnceServer`
     calls it once for each key.
@@ -79,7 +88,7 @@ class CommandServer:
         if invocation.until is not None and invocation.is_late and not invocation.redelivered:
             return self.dropped(invocation)
         if invocation.cancelled:
-            return self.failure(invocation, CANCELLED_BY_SENDER)
+            return self.failure(invocation, cancellation_of(invocation))
         invocation.task = asyncio.current_task()
         return await self.call(invocation)
 
@@ -195,7 +204,7 @@ class CommandServer:
         if invocation.cancelled:
             if invocation.task is not None:
                 invocation.task.uncancel()
-            return CANCELLED_BY_SENDER
+            return cancellation_of(invocation)
         if end_of(error) is CallEnd.CANCELLED:
             raise error
         return Failure("CancelledError", "error", "its handler awaited a task that was cancelled", final=False)

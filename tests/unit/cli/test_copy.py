@@ -69,7 +69,7 @@ def test_groups_begin_after_what_was_copied(telex: Telex, tmp_path: Path) -> Non
 
     run(source, 1, 2)
     ran = telex("copy", source, target, "--once")
-    assert (ran.code, ran.out.splitlines()[-1]) == (0, "2 messages copied; 1 groups begin after them")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "2 messages copied; 1 group begins after them")
     run(target, 3)
     assert handled.empty()
 
@@ -84,7 +84,7 @@ def test_a_group_that_is_behind_is_reported(telex: Telex, tmp_path: Path) -> Non
         hub.topic("orders:1").publish(1)
     ran = telex("copy", source, target, "--once", "--json")
     assert (ran.code, json.loads(ran.out)["unfinished"]) == (1, ["billing"])
-    assert "billing on orders:* has 1 messages left in FROM" in ran.err
+    assert "billing on orders:* has 1 message left in FROM" in ran.err
 
 
 @pytest.mark.slow
@@ -161,7 +161,7 @@ def test_a_group_of_an_earlier_copy_that_has_messages_left_is_reported(telex: Te
         hub.topic("orders:1").publish(2)
     again = telex("copy", source, target, "--once")
     assert again.code == 1
-    assert "billing on orders:* was in TO before, and handles 1 messages there" in again.err
+    assert "billing on orders:* was in TO before, and handles 1 message there" in again.err
 
 
 @pytest.mark.slow

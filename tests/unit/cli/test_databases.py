@@ -73,7 +73,7 @@ def test_export_into_import_moves_a_file_into_a_database(url: str, tmp_path: Pat
     exported = program("export", "--url", url)
     assert exported.code == 0
     assert program("import", "-", "--url", url, given=exported.out.encode()).out == (
-        "0 messages, 1702 were there already\n"
+        "0 messages, 1,702 were there already\n"
     )
     back = f"sqlite:///{tmp_path}/back.db"
     with Hub(back) as hub:

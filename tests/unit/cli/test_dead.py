@@ -3,11 +3,13 @@
 import asyncio
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
 import telex as library
+from telex.cli.output import local_time
 from tests.unit.cli.conftest import Telex
 
 pytestmark = pytest.mark.slow
@@ -68,8 +70,7 @@ def test_dead_letters_are_listed_the_oldest_first(telex: Telex, url: str) -> Non
 
 def test_one_dead_letter_is_shown_with_its_message(telex: Telex, url: str) -> None:
     number = numbers(telex, url)[2]
-    ran = telex("dead", "show", str(number), "--url", url)
-    letter = json.loads(ran.out)
+    letter = json.loads(telex("dead", "show", str(number), "--json", "--url", url).out)
     assert (letter["position"], letter["group"], letter["pattern"], letter["attempts"]) == (
         number,
         "billing",
@@ -78,6 +79,11 @@ def test_one_dead_letter_is_shown_with_its_message(telex: Telex, url: str) -> No
     )
     assert "no price for 2" in letter["reason"]
     assert (letter["message"]["topic"], letter["message"]["content"]) == ("orders", 2)
+    died = datetime.fromisoformat(letter["died"])
+    shown = telex("dead", "show", str(number), "--url", url).out.splitlines()
+    assert {f"position: {number}", "group: billing", f"died: {local_time(died)}"} < set(shown)
+    assert any(line.startswith("message: ") and line.endswith("  orders 2  2") for line in shown)
+    assert telex("dead", "--url", url) == telex("dead", "list", "--url", url)
 
 
 def test_a_number_chooses_one_dead_letter_to_deliver_again(telex: Telex, url: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import telex as library
+from telex.commands.job import MAX_CONTENT_BYTES
 from tests.unit.cli.conftest import Telex
 
 pytestmark = pytest.mark.slow
@@ -48,7 +49,10 @@ def test_commands_are_listed_and_shown(telex: Telex, ids: tuple[str, str, str, s
     found = json.loads(telex("jobs", "list", "--json", "--state", "failed", "--name", "ship", "--url", url).out)
     assert [job["id"] for job in found] == [failed]
     shown = telex("jobs", "show", failed, "--url", url).out.splitlines()
-    assert {"state: failed", "key: order-7", "command: ship"} < set(shown)
+    assert {"state: failed", "key: order-7", "command: ship", "content: 7"} < set(shown)
+    assert telex("jobs", "--url", url) == ran
+    assert telex("jobs", "--json", "--url", url) == telex("jobs", "list", "--json", "--url", url)
+    assert "--url sqlite:///file.db" in telex("jobs").err
     assert json.loads(telex("jobs", "show", delayed, "--json", "--url", url).out)["state"] == "delayed"
 
 
@@ -60,6 +64,20 @@ def test_commands_are_cancelled_and_run_again(telex: Telex, ids: tuple[str, str,
     assert json.loads(telex("jobs", "retry", failed, "--json", "--url", url).out)["state"] == "queued"
     refused = telex("jobs", "retry", delayed, "--url", url)
     assert (refused.code, "the command is cancelled; it must have failed" in refused.err) == (2, True)
+
+
+def test_a_listing_without_commands_names_the_wanted_ones(telex: Telex, ids: tuple[str, str, str, str]) -> None:
+    none = telex("jobs", "list", "--name", "nothing", "--state", "failed", "--url", ids[0])
+    assert (none.code, none.out) == (0, "")
+    assert none.err.startswith("telex: there are no failed commands 'nothing'; ended ones are listed while")
+
+
+def test_content_that_is_large_or_null_is_told_apart(telex: Telex, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/shop.db"
+    with library.blocking.Hub(url) as hub:
+        large, null = hub.send("ship", "x" * MAX_CONTENT_BYTES), hub.send("ship")
+    assert "content: not shown, it has 65,538 bytes" in telex("jobs", "show", large.id, "--url", url).out
+    assert "content: null" in telex("jobs", "show", null.id, "--url", url).out
 
 
 def test_wrong_ids_and_states_have_their_exit_codes(telex: Telex, ids: tuple[str, str, str, str]) -> None:

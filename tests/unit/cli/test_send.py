@@ -5,6 +5,7 @@ import json
 import re
 import sys
 import threading
+from datetime import UTC, datetime
 
 import pytest
 
@@ -72,7 +73,11 @@ def test_refusals_name_the_fix(telex: Telex, serving: str) -> None:
         (("badly",), 5, "the command 'badly' failed: its result is refused at $: Expected `int`"),
         (("a b", "1"), 2, "whitespace"),
         (("echo", "1", "--timeout", "soon"), 2, "'5m'"),
-        (("echo", "1", "--server", "http://127.0.0.1"), 2, "one of the two"),
+        (("echo", "1", "--server", "http://127.0.0.1"), 2, "not both"),
+        (("echo", "1", "--at", "noon"), 2, "the offset from UTC: 2027-05-01T09:00+02:00"),
+        (("echo", "1", "--at", "2027-05-01T09:00"), 2, "offset"),
+        (("echo", "1", "--delay", "1h", "--at", "2027-05-01T09:00+02:00"), 2, "not both"),
+        (("echo", "1", "--priority", "urgent"), 2, "it must be 'high', 'normal' or 'low'"),
     ):
         ran = telex("send", *arguments, "--url", serving)
         assert (ran.code, ran.out) == (code, ""), arguments
@@ -89,6 +94,20 @@ def test_the_time_is_over_and_it_goes_on(telex: Telex, serving: str, gate: threa
     assert "took longer than the 0.1 s" in ran.err
     gate.set()
     assert telex("send", "wait", "--key", "a", "--url", serving).out == "done\n"
+
+
+def test_a_command_is_sent_for_later_with_its_priority(telex: Telex, works_url: str) -> None:
+    with package.blocking.Hub(works_url):
+        pass
+    options = ("--no-wait", "--url", works_url)
+    delayed = telex("send", "echo", "7", "--delay", "1h", "--expires", "2h", "--priority", "low", *options).out.strip()
+    at = telex("send", "echo", "8", "--at", "2999-05-01T09:00+02:00", *options).out.strip()
+    with package.blocking.Hub(works_url) as hub:
+        (first,), (second,) = hub.commands(id=delayed), hub.commands(id=at)
+    assert (first.state, first.priority, first.content) == ("delayed", "low", 7)
+    assert second.due_at == datetime(2999, 5, 1, 7, tzinfo=UTC)
+    refused = telex("send", "echo", "1", "--delay", "1h", "--server", "http://127.0.0.1:1")
+    assert (refused.code, "'--delay'" in refused.err) == (2, True)
 
 
 def test_not_waiting(telex: Telex, works_url: str) -> None:

@@ -47,7 +47,7 @@ def test_timeouts(telex: Telex, topic: str) -> None:
     assert telex("sub", topic, "--timeout", "50ms").code == 0
     ran = telex("sub", topic, "--timeout", "0.05", "--count", "3")
     assert ran.code == 4
-    assert ran.err == "telex: 0.05 s are over, and 3 of 3 messages have not come\n"
+    assert ran.err == "telex: 0.05 s are over, and 3 of 3 messages did not come\n"
 
 
 @pytest.mark.usefixtures("server_of_this_run")

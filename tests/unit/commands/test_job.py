@@ -3,13 +3,18 @@
 import time
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 import telex
-from telex.commands.job import filter_for
+from telex.commands.job import MAX_CONTENT_BYTES, filter_for
 from telex.commands.plan import LEVELS
 from tests.support.loops import until
 from tests.unit.commands.parts import Gate, OutOfStock, is_past
+
+
+class Order(msgspec.Struct, frozen=True):
+    number: int
 
 
 @pytest.mark.parametrize(
@@ -19,12 +24,13 @@ from tests.unit.commands.parts import Gate, OutOfStock, is_past
         ({"limit": 0}, "it must be from 1 to 1000"),
         ({"limit": 1001}, "list again with before="),
         ({"before": 7}, "it must be the id of a command"),
+        ({"id": ""}, "id"),
     ],
 )
 def test_a_bad_option_of_a_listing_is_refused_with_its_fix(options: dict[str, object], text: str) -> None:
-    given: dict[str, object] = {"state": None, "name": None, "limit": 10, "before": None} | options
+    given: dict[str, object] = {"state": None, "name": None, "limit": 10, "before": None, "id": None} | options
     with pytest.raises(telex.BadOption, match=text):
-        filter_for(given["state"], None, given["limit"], given["before"])  # type: ignore[arg-type]  # as a caller may
+        filter_for(given["state"], None, given["limit"], given["before"], given["id"])  # type: ignore[arg-type]  # as a caller may
 
 
 async def test_another_hub_gets_the_result_of_a_command_by_its_id(file: str) -> None:
@@ -96,6 +102,44 @@ async def test_commands_are_listed_by_state_name_and_page(url: str) -> None:
         first = await hub.commands(limit=2)
         second = await hub.commands(limit=2, before=first[-1].id)
         assert [job.id for job in first + second] == [job.id for job in jobs[:4]]
+
+
+async def test_a_command_has_its_content_its_key_and_the_headers_that_were_passed_on(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("order:ship")
+    async def ship(order: Order) -> None:
+        await gate.pass_through()
+
+    @hub.on("orders")
+    async def sell(order: Order) -> None:
+        sent.append(await hub.send("order:ship", order, key="order-7"))
+
+    sent = list[telex.Ticket[None]]()
+    async with hub:
+        await hub.topic("orders").publish({"number": 7}, headers={"correlation-id": "c-7"})
+        await gate.reached.wait()
+        delayed = await hub.send("order:bill", [8], delay="1h")
+        large = await hub.send("order:bill", "x" * MAX_CONTENT_BYTES)
+        jobs = {job.id: job for job in await hub.commands()}
+        running = jobs[sent[0].id]
+        assert (running.state, running.attempt) == ("running", 1)
+        assert (running.content, running.content_bytes) == ({"number": 7}, 12)
+        assert (running.key, running.headers) == ("order-7", {"correlation-id": "c-7"})
+        assert (jobs[delayed.id].content, jobs[delayed.id].headers) == ([8], {})
+        assert (jobs[large.id].content, jobs[large.id].content_bytes) == (None, MAX_CONTENT_BYTES + 2)
+        assert await hub.commands(id=delayed.id) == [jobs[delayed.id]]
+        assert await hub.commands(id=delayed.id, name="order:ship") == []
+        assert await hub.commands(id="unknown") == []
+        gate.opened.set()
+        await sent[0].result(timeout=5)
+
+
+async def test_content_without_a_json_form_is_listed_as_text_in_memory() -> None:
+    async with telex.Hub() as hub:
+        ticket = await hub.send("order:ship", object())
+        (job,) = await hub.commands(id=ticket.id)
+        assert str(job.content).startswith("<object object")
 
 
 async def test_a_delayed_command_begins_when_it_is_due(url: str) -> None:

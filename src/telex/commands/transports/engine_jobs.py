@@ -14,9 +14,18 @@ from telex.codec.content import Content, from_json, to_json
 from telex.commands.job import CommandInfo, JobFilter, check_failed
 from telex.commands.outcome import Outcome, OutcomeRef, recorded_outcome, unrun
 from telex.commands.plan import REQUESTS, Priority, SendPlan, priority_of
-from telex.commands.server import CANCELLED_BY_SENDER
+from telex.commands.server import CANCELLED_BY_SENDER, CANCELLED_ELSEWHERE
 from telex.commands.ticket import PendingOutcome
-from telex.commands.transports.job_records import BEFORE, DIGEST, INBOX, JOB, SPARE_SECONDS, JobRecord, JobRecords
+from telex.commands.transports.job_records import (
+    BEFORE,
+    DIGEST,
+    INBOX,
+    JOB,
+    SPARE_SECONDS,
+    JobRecord,
+    JobRecords,
+    stored_content,
+)
 from telex.commands.transports.job_view import JobView, before_of, reply_of
 from telex.commands.transports.outcome_watch import OutcomeWatch
 from telex.commands.transports.published import NO_END, SKEW_SECONDS
@@ -83,7 +92,8 @@ class EngineJobs:
         if name not in self._named:
             await self._records.add_name(name)
             self._named.add(name)
-        record = JobRecord("delayed", draft.key, now, due, plan.priority, inbox, digest=digest)
+        content = msgspec.UNSET if draft.encoded is not None else stored_content(draft.content)
+        record = JobRecord("delayed", draft.key, now, due, plan.priority, inbox, digest=digest, content=content)
         await self._records.put(name, id, record, 0, max(0.0, due - now) + SPARE_SECONDS)
         draft = msgspec.structs.replace(draft, headers={**headers, JOB: id})
         try:
@@ -104,13 +114,14 @@ class EngineJobs:
             record, revision = found
             if record.state == "ended":
                 return False
-            outcome = unrun(name, id, record.key, CANCELLED_BY_SENDER)
+            failure = CANCELLED_BY_SENDER if record.inbox == self._hub else CANCELLED_ELSEWHERE
+            outcome = unrun(name, id, record.key, failure)
             ended = msgspec.structs.replace(record, state="ended", outcome=msgspec.Raw(to_json(outcome)))
             if await self._records.put(name, id, ended, revision, _seconds_left(record)):
                 await self._announce(outcome, record.inbox)
                 return True
-        await self._records.cancel(name, id)
-        await self._control(name, {"id": id})
+        await self._records.cancel(name, id, self._hub)
+        await self._control(name, {"id": id, "by": self._hub})
         return True
 
     async def _announce(self, outcome: Outcome[Any], inbox: str) -> None:
@@ -224,17 +235,18 @@ class EngineJobs:
         found: list[CommandInfo] = []
         for name in names:
             view = await self._view(name, start)
-            found += [job for job in await self._jobs(view, running) if wanted.takes(job)]
-        if wanted.before is not None:
-            found = [job for job in found if job.id < wanted.before]
-        return sorted(found, key=lambda job: job.id, reverse=True)[: wanted.limit]
+            jobs = [job for job in await self._jobs(view, running) if wanted.takes(job)]
+            if wanted.before is not None:
+                jobs = [job for job in jobs if job.id < wanted.before]
+            found += map(view.with_content, _newest(jobs, wanted.limit))
+        return _newest(found, wanted.limit)
 
     async def one(self, id: str) -> CommandInfo:
         """Return one command. Raises `NoSuchCommand`."""
         view = await self._locate(id)
         for job in await self._jobs(view, await self._all_running()):
             if job.id == id:
-                return job
+                return view.with_content(job)
         raise NoSuchCommand(id)
 
     async def _all_running(self) -> dict[str, float]:
@@ -324,6 +336,10 @@ class EngineJobs:
     async def close(self) -> None:
         """Stop watching."""
         await self._watch.close()
+
+
+def _newest(jobs: list[CommandInfo], limit: int) -> list[CommandInfo]:
+    return sorted(jobs, key=lambda job: job.id, reverse=True)[:limit]
 
 
 def _around(id: str) -> Start:

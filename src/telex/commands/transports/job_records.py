@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from telex.codec.content import from_json
+from telex.codec.content import from_json, to_json
+from telex.commands.job import MAX_CONTENT_BYTES
 from telex.commands.outcome import Outcome
 from telex.commands.plan import LEVELS, Priority
 from telex.engines.contract.records import Records
@@ -40,7 +41,7 @@ REFUSED_SECONDS = 86400.0
 
 class JobRecord(msgspec.Struct, omit_defaults=True, frozen=True):
     """The record of a command. Times are in seconds since 1970. ``before`` is the number of attempts before the last
-    retry, and ``content`` is the JSON of a failed command's content.
+    retry. ``content`` is the JSON of the content of a failed command, or of a delayed one: see `stored_content`.
     """
 
     state: Literal["delayed", "queued", "ended"]
@@ -57,6 +58,15 @@ class JobRecord(msgspec.Struct, omit_defaults=True, frozen=True):
     def ended_with(self) -> Outcome[Any] | None:
         """Return the outcome; None before the command has ended."""
         return None if self.outcome is msgspec.UNSET else msgspec.convert(from_json(bytes(self.outcome)), Outcome[Any])
+
+
+def stored_content(content: object) -> msgspec.Raw | msgspec.UnsetType:
+    """Return the content of a delayed command for its record, unless the content is larger than listings show."""
+    try:
+        data = to_json(content)
+    except (TypeError, ValueError, RecursionError):
+        return msgspec.UNSET  # publishing the content raises the error
+    return msgspec.Raw(data) if len(data) <= MAX_CONTENT_BYTES else msgspec.UNSET
 
 
 class JobRecords:
@@ -100,23 +110,25 @@ class JobRecords:
 
     # -- cancellations
 
-    async def cancel(self, name: str, id: str) -> None:
-        """Note that a command is cancelled, for the workers of its name."""
-        await self._records.put(f"$cancels:{name}", id, b"1", 0, time() + CANCEL_SECONDS)
+    async def cancel(self, name: str, id: str, hub: str) -> None:
+        """Note that ``hub`` cancels a command, for the workers of its name."""
+        await self._records.put(f"$cancels:{name}", id, hub.encode(), 0, time() + CANCEL_SECONDS)
 
     async def cancelled(self, name: str) -> list[str]:
         """Return the ids of the commands that are cancelled; some of them have ended."""
         return await self._records.keys(f"$cancels:{name}")
 
-    async def is_cancelled(self, name: str, id: str) -> bool:
-        """Return true when a command is cancelled."""
-        return await self._records.get(f"$cancels:{name}", id) is not None
+    async def canceller(self, name: str, id: str) -> str | None:
+        """Return the hub that has cancelled a command, or None."""
+        found = await self._records.get(f"$cancels:{name}", id)
+        return None if found is None else found.value.decode()
 
     async def end_cancel(self, name: str, id: str) -> None:
         """Let the note of a cancellation end, as the outcome of the command is published."""
         found = await self._records.get(f"$cancels:{name}", id)
         if found is not None:
-            await self._records.put(f"$cancels:{name}", id, b"1", found.revision, time() + ENDED_CANCEL_SECONDS)
+            until = time() + ENDED_CANCEL_SECONDS
+            await self._records.put(f"$cancels:{name}", id, found.value, found.revision, until)
 
     async def drop_cancel(self, name: str, id: str) -> None:
         """Delete the note of a cancellation, before the command is retried."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from telex.commands.job import CommandInfo, ended_job, moment
+from telex.codec.content import from_json
+from telex.commands.job import CommandInfo, ended_job, moment, with_content
 from telex.commands.outcome import Outcome, OutcomeRef
 from telex.commands.plan import Priority, priority_of
 from telex.commands.transports.job_records import BEFORE, DEADLINE, JOB, JobRecord
@@ -94,12 +95,21 @@ class JobView:
             state=state,
             key=key,
             priority=_level(level),
-            attempt=before_of(request) if request is not None else 0,
+            attempt=(before_of(request) if request is not None else 0) + (state == "running"),
             sent_at=moment(sent),
             due_at=None if record is None else moment(record.due),
             expires_at=moment(deadline),
             running_since=None if since is None else moment(since - ahead),
         )
+
+    def with_content(self, job: CommandInfo) -> CommandInfo:
+        """Return a command of this view with its content, if the topic or the record has it."""
+        request, record = self.requests.get(job.id), self.records.get(job.id)
+        if request is not None:
+            return with_content(job, request.content, request.headers)
+        if record is None or record.content is msgspec.UNSET:
+            return job
+        return with_content(job, from_json(bytes(record.content)))
 
 
 def _level(level: str) -> Priority:

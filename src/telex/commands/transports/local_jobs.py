@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from telex.commands.invocation import Invocation
-from telex.commands.job import CommandInfo, JobFilter, check_failed, ended_job, moment
+from telex.commands.job import CommandInfo, JobFilter, check_failed, ended_job, moment, with_content
 from telex.commands.outcome import Outcome
 from telex.commands.ticket import PendingOutcome
 from telex.errors import BadOption, NoSuchCommand
@@ -120,7 +120,7 @@ class LocalJobs:
         found = (await self._all(None)).get(id)
         if found is None:
             raise NoSuchCommand(id)
-        return found
+        return self._with_content(found)
 
     async def listed(self, wanted: JobFilter) -> list[CommandInfo]:
         """Return the commands that fit, the newest first."""
@@ -128,7 +128,12 @@ class LocalJobs:
         before = float("inf") if wanted.before is None else _number(wanted.before)
         jobs = [job for job in found.values() if wanted.takes(job) and wanted.name in (None, job.command)]
         jobs.sort(key=lambda job: _number(job.id), reverse=True)
-        return [job for job in jobs if _number(job.id) < before][: wanted.limit]
+        return [self._with_content(job) for job in jobs if _number(job.id) < before][: wanted.limit]
+
+    def _with_content(self, job: CommandInfo) -> CommandInfo:
+        kept = self._ended.get(job.id)
+        invocation = self._invocations.get(job.id) or (None if kept is None else kept.invocation)
+        return job if invocation is None else with_content(job, invocation.content, invocation.carried)
 
     async def _all(self, name: str | None) -> dict[str, CommandInfo]:
         found = {id: _ended(None, outcome) for id, outcome in (await self._published(name)).items()}

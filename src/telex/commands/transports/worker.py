@@ -205,7 +205,9 @@ class EngineWorker:
     ) -> Outcome[Any] | None:
         """Return the recorded outcome of a command that has ended, else None. Note when it was cancelled."""
         if control.may_be_cancelled(invocation.id):
-            invocation.cancelled |= await control.is_cancelled(invocation.id, retried=invocation.before > 0)
+            hub = await control.canceller(invocation.id, retried=invocation.before > 0)
+            if hub is not None:
+                invocation.cancelled, invocation.canceller = True, hub
         if invocation.recorded or (server.command.keep is not None and invocation.redelivered):
             return await self._jobs.begin(invocation)
         return None
@@ -357,11 +359,11 @@ class EngineWorker:
 
     # -- cancelling, closing
 
-    def _cancel(self, id: str) -> None:
-        """Cancel a command, if this worker has it."""
+    def _cancel(self, id: str, hub: str) -> None:
+        """Cancel a command for a hub, if this worker has it."""
         invocation = self.invocations.get(id)
         if invocation is not None and not invocation.cancelled:
-            invocation.cancel()
+            invocation.cancel(hub)
 
     async def close(self) -> None:
         """Stop publishing progress."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from telex.commands.invocation import UNKNOWN_HUB
 from telex.commands.plan import LEVELS, Priority
 from telex.commands.transports.job_records import JobRecords
 from telex.message import Lost, Message
@@ -19,15 +20,15 @@ class WorkerControl:
     """The cancellations of one command that have not reached a call, and its priorities.
 
     Each is a record, and a message of the topic ``$command:NAME:cancel``. When messages were lost, the records are read
-    again. ``cancel`` cancels a call of this worker, if there is one, and ``join`` joins a priority. At most twice
-    ``most`` cancellations are kept.
+    again. ``cancel`` gets an id and the hub that cancels, and cancels a call of this worker, if there is one; ``join``
+    joins a priority. At most twice ``most`` cancellations are kept.
     """
 
     def __init__(
         self,
         runtime: Runtime,
         name: str,
-        cancel: Callable[[str], object],
+        cancel: Callable[[str, str], object],
         join: Callable[[Priority], object],
         most: int = MAX_CANCELLED_IDS,
     ) -> None:
@@ -38,7 +39,7 @@ class WorkerControl:
         self._cancel = cancel
         self._join = join
         self._most = most
-        self._ids: dict[str, None] = {}
+        self._ids: dict[str, str] = {}  # the hub that has cancelled, by the id of the command
         self._complete = True  # False when there are more cancellations than this process keeps
         self._noted = 0  # since the records were read
         self._read = asyncio.Event()
@@ -52,16 +53,17 @@ class WorkerControl:
         await self._read.wait()
 
     def may_be_cancelled(self, id: str) -> bool:
-        """Return true when `is_cancelled` may be true for a command that arrives now."""
+        """Return true when `canceller` may have found a hub, for a command that arrives now."""
         return id in self._ids or not self._complete
 
-    async def is_cancelled(self, id: str, *, retried: bool) -> bool:
-        """Return true when a command is cancelled that arrives now. A retry deletes an earlier cancellation. Raises
-        `EngineFailed`.
+    async def canceller(self, id: str, *, retried: bool) -> str | None:
+        """Return the hub that has cancelled a command that arrives now, else None. A retry deletes an earlier
+        cancellation. Raises `EngineFailed`.
         """
-        if id in self._ids and not retried:
-            return True
-        return await self._records.is_cancelled(self._name, id)
+        known = None if retried else self._ids.get(id)
+        if known is not None and known != UNKNOWN_HUB:
+            return known
+        return await self._records.canceller(self._name, id) or known
 
     async def follow(self) -> None:
         """Follow the cancellations and priorities until the hub closes. Raises `EngineFailed`."""
@@ -81,10 +83,10 @@ class WorkerControl:
         for level in await self._records.levels(self._name):
             self._join(level)
         ids = await self._records.cancelled(self._name)
-        self._ids, self._noted = dict.fromkeys(ids[-self._most :]), 0
+        self._ids, self._noted = dict.fromkeys(ids[-self._most :], UNKNOWN_HUB), 0
         self._complete = len(ids) <= self._most
         for id in ids:
-            self._cancel(id)
+            self._cancel(id, UNKNOWN_HUB)
 
     async def _take(self, message: Message[Any]) -> None:
         content = message.content if isinstance(message.content, dict) else {}
@@ -92,8 +94,8 @@ class WorkerControl:
         if level in LEVELS:
             self._join(level)
         if isinstance(id, str):
-            self._ids[id] = None
-            self._cancel(id)
+            self._ids[id] = by = str(content.get("by", UNKNOWN_HUB))
+            self._cancel(id, by)
             self._noted += 1
             if self._noted >= self._most:
                 await self._load()

@@ -42,14 +42,14 @@ async def test_the_newest_ids_are_listed() -> None:
 
 async def test_cancellations_are_noted_for_workers_that_start_later() -> None:
     records = JobRecords(MemoryRecords())
-    await records.cancel("ship", "1")
-    await records.cancel("ship", "1")
+    await records.cancel("ship", "1", "hub")
+    await records.cancel("ship", "1", "hub")
     assert (await records.cancelled("ship"), await records.cancelled("bill")) == (["1"], [])
-    assert await records.is_cancelled("ship", "1")
+    assert await records.canceller("ship", "1") == "hub"
     await records.end_cancel("ship", "1")
-    assert await records.is_cancelled("ship", "1"), "its worker may be killed before it settles the command"
+    assert await records.canceller("ship", "1") == "hub", "its worker may be killed before it settles the command"
     await records.drop_cancel("ship", "1")
-    assert not await records.is_cancelled("ship", "1")
+    assert await records.canceller("ship", "1") is None
 
 
 async def test_the_priorities_of_a_name_are_noted_once() -> None:

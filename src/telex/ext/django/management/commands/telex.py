@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import ImproperlyConfigured
@@ -26,6 +27,7 @@ class TelexCommand(BaseCommand):
 
     def add_arguments(self, parser: Any) -> None:
         """Take all arguments."""
+        self.parser = parser
         parser.add_argument("--backend", default="default", help="the task backend of TASKS")
         parser.add_argument("--queue", action="append", help="a queue of the worker; may be repeated (default: all)")
         parser.add_argument("arguments", nargs=argparse.REMAINDER, help="worker, or a command of telex")
@@ -34,6 +36,10 @@ class TelexCommand(BaseCommand):
         """Run until the command ends, or the worker is stopped by SIGINT or SIGTERM."""
         from telex.ext.django.tasks import TelexBackend, backend_of
 
+        arguments = options["arguments"]
+        if arguments[:1] == ["worker"] and {"-h", "--help"}.intersection(arguments):
+            sys.stdout.write(self.parser.format_help())
+            return
         try:
             backend = backend_of(options["backend"])
         except (ImproperlyConfigured, TelexError) as error:
@@ -43,7 +49,6 @@ class TelexCommand(BaseCommand):
                 f"the task backend {options['backend']!r} is not of telex: "
                 "set its BACKEND in TASKS to 'telex.ext.django.tasks.TelexBackend'"
             )
-        arguments = options["arguments"]
         if arguments[:1] == ["worker"]:
             if arguments[1:]:
                 raise CommandError("give options before the word: manage.py telex --queue mails worker")

@@ -80,3 +80,8 @@ def test_mistakes_are_told(project: Path) -> None:
     ran = manage(project, "telex", "worker", "--queue", "mails")
     assert ran.returncode == 1
     assert "give options before the word" in ran.stderr
+
+
+def test_the_worker_has_help(project: Path) -> None:
+    ran = manage(project, "telex", "worker", "--help")
+    assert (ran.returncode, "--queue" in ran.stdout) == (0, True), ran.stderr
