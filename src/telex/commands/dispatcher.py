@@ -156,8 +156,8 @@ class CommandDispatcher:
         request = self._request(name, content, key, limit, duplicate, type, needs_server=True)
         if limit is None:
             pending = await self._call(request)
-            if pending.outcome is None:
-                await pending
+            while pending.outcome is None:
+                await pending.change()
             return pending.value()
         until = monotonic() + limit
         pending = await self._accepted(self._call, request)

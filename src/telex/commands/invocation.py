@@ -34,6 +34,8 @@ class Invocation(msgspec.Struct, eq=False):
     """The fingerprint of the content; empty for a command that does not run once."""
     pending: PendingOutcome[Any] | None = None
     """The outcome that a sender in this hub waits for."""
+    carried: Mapping[str, str] | None = None
+    """The headers that go from the sender into the messages of the handler."""
     inbox: str = ""
     """The id of the hub whose sender waits."""
     sent: Message[Any] | None = None
@@ -61,8 +63,6 @@ class Invocation(msgspec.Struct, eq=False):
     announced: bool = False
     """True when the outcome was published in the transaction of the handler."""
     throttle: ProgressThrottle | None = None
-    carried: Mapping[str, str] | None = None
-    """The headers that go from the sender into the messages of the handler."""
     counted: bool = False
     """True while it counts as one of the calls that a worker runs."""
     priority: Priority = "normal"

@@ -147,7 +147,7 @@ class OnceServer(CommandServer):
         """
         if self.options.run_anyway and "tx" not in self.command.wants:
             logger.error("command %s runs without a record, because of run_anyway: %s", self.command.name, error)
-            return await self.call(invocation)
+            return await super().carry_out(invocation)
         text = text_of(error)
         return self.failure(invocation, Failure("StoreUnavailable", "store_unavailable", text, final=False))
 

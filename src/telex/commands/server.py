@@ -90,7 +90,22 @@ class CommandServer:
         if invocation.cancelled:
             return self.failure(invocation, cancellation_of(invocation))
         invocation.task = asyncio.current_task()
-        return await self.call(invocation)
+        command = self.command
+        self.counts.executed += 1
+        try:
+            result = self._invoke(invocation)
+            if command.is_async or is_pending(result):
+                result = await result
+        except asyncio.CancelledError as error:
+            return self.failure(invocation, self.cancelled(invocation, error))
+        except Exception as error:  # noqa: BLE001  # every exception of a handler is an outcome
+            return self.failure(invocation, self.raised(invocation, error))
+        if command.gives is not None:
+            try:
+                result = command.gives.check(result, command.name)
+            except ContentError as error:
+                return self.failure(invocation, self.unsendable(invocation, error))
+        return Outcome(command.name, invocation.id, invocation.key, result, None, invocation.attempt, datetime.now(UTC))
 
     # -- records of keys, for commands that run once
 
@@ -146,27 +161,6 @@ class CommandServer:
         checked = gives.check(result, name)
         held = gives.hold(checked, name)
         return to_json(checked) if held is None or b"null" in held else held, checked
-
-    # -- calling the handler
-
-    async def call(self, invocation: Invocation) -> Outcome[Any]:
-        """Call the handler and return its outcome, without recording it."""
-        command = self.command
-        self.counts.executed += 1
-        try:
-            result = self._invoke(invocation)
-            if command.is_async or is_pending(result):
-                result = await result
-        except asyncio.CancelledError as error:
-            return self.failure(invocation, self.cancelled(invocation, error))
-        except Exception as error:  # noqa: BLE001  # every exception of a handler is an outcome
-            return self.failure(invocation, self.raised(invocation, error))
-        if command.gives is not None:
-            try:
-                result = command.gives.check(result, command.name)
-            except ContentError as error:
-                return self.failure(invocation, self.unsendable(invocation, error))
-        return Outcome(command.name, invocation.id, invocation.key, result, None, invocation.attempt, datetime.now(UTC))
 
     # -- outcomes
 

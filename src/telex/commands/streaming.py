@@ -57,10 +57,11 @@ class StreamingServer(CommandServer):
         self._parts: Content[Any] | None = command.gives
         self._ended: deque[tuple[float, str]] | None = None  # streams to remove, the oldest first
 
-    async def call(self, invocation: Invocation) -> Outcome[Any]:
+    async def carry_out(self, invocation: Invocation) -> Outcome[Any]:
         """Publish the parts, and the end with its error. Return the outcome."""
-        outcome = await super().call(invocation)
-        await self._end(invocation, outcome.error)
+        outcome = await super().carry_out(invocation)
+        if invocation.task is not None:  # otherwise the command was not begun
+            await self._end(invocation, outcome.error)
         return outcome
 
     async def _publish(self, invocation: Invocation) -> int:

@@ -20,13 +20,16 @@ def start_task(work: Coroutine[Any, Any, T], *, name: str, context: Context | No
     return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name, context=context)
 
 
-def start_task_at_once(work: Coroutine[Any, Any, T], *, name: str, context: Context) -> asyncio.Task[T]:
-    """Start a task that runs ``work`` in ``context`` up to its first wait before this function returns. Python 3.11 has
-    no eager tasks: there the task starts in the next turn of the running loop.
-    """
-    if sys.version_info >= (3, 12):
+if sys.version_info >= (3, 12):
+
+    def start_task_at_once(work: Coroutine[Any, Any, T], *, name: str, context: Context) -> asyncio.Task[T]:
+        """Start a task that runs ``work`` in ``context`` up to its first wait before this function returns. Python 3.11
+        has no eager tasks: there the task starts in the next turn of the running loop.
+        """
         return asyncio.Task(work, loop=asyncio.get_running_loop(), name=name, context=context, eager_start=True)
-    return start_task(work, name=name, context=context)
+
+else:
+    start_task_at_once = start_task
 
 
 class LastingTask(asyncio.Task[None]):

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 import telex
+from telex.commands.server import CANCELLED_BY_SENDER
 from telex.hub import dispatcher_of
 from telex.once import leases as claims
 from telex.once.machine import Entry, Failure, encode
@@ -437,3 +438,28 @@ async def test_an_effect_without_a_recorded_outcome_is_repeated(url: str, monkey
         assert await hub.call("warn", 1, key="a") == 1
         assert await hub.call("warn", 1, key="a") == 1
     assert ran == [1, 1], "once without a record, once with one"
+
+
+async def test_a_cancelled_command_does_not_run_without_a_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = telex.Hub()
+    ran = []
+
+    @hub.command("warn", once=True, run_anyway=True)
+    async def warn(number: int) -> None:
+        ran.append(number)
+
+    asked = asyncio.Event()
+
+    async def slow(*args: object) -> None:
+        if not asked.is_set():
+            asked.set()
+            await asyncio.Event().wait()
+        await unreachable()
+
+    async with hub:
+        monkeypatch.setattr(leases_of(hub, "warn").store, "put", slow)
+        ticket = await hub.send("warn", 1, key="a")
+        await asked.wait()
+        assert await ticket.cancel()
+        assert (await ticket.outcome(5)).error == CANCELLED_BY_SENDER
+    assert ran == []

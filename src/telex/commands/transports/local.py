@@ -81,7 +81,8 @@ class LocalTransport:
             invocation.content, invocation.fingerprint = server.check(invocation.content, invocation.key)
         except TelexError as error:
             queue.answer(invocation, server.failure(invocation, refusal(error)), error)
-        else:
+            return
+        if not self._runtime.ends:
             queue.submit(invocation)
 
     def _begin_due(self, invocation: Invocation) -> None:
@@ -117,13 +118,17 @@ class LocalTransport:
 
     async def call(self, request: Request) -> PendingOutcome[Any]:
         """Accept a command, and start its handler within this turn of the event loop if possible."""
-        if not self.turn.offers():
+        if self.turn.spent:
             await asyncio.sleep(0)
             self.turn.begin()
         queue = self.queues.get(request.name)
-        if request.duplicate == "reject" or request.limit == 0.0 or (queue is not None and queue.is_full):
+        waits = queue is not None and queue.waiting.size and queue.is_full
+        if waits or request.duplicate == "reject" or request.limit == 0.0:
             return await self.send(request)
-        return self._accept(request, at_once=True)
+        pending = self._accept(request, at_once=True)
+        if pending.outcome is not None:  # otherwise the sender waits, and this turn goes on to other tasks
+            self.turn.count()
+        return pending
 
     async def expect(self, name: str) -> None:
         """Do nothing: commands that nobody serves yet are kept."""
@@ -151,10 +156,10 @@ class LocalTransport:
             self._sightings.check(name, key, *found)
 
     def _accept(self, request: Request, *, at_once: bool) -> PendingOutcome[Any]:
-        name, content, key = request.name, request.content, request.key
-        if get_ident() != self._runtime.topics.thread:
+        name, content, key, runtime = request.name, request.content, request.key, self._runtime
+        if get_ident() != runtime.topics.thread:
             raise WrongThread(f"send the command {name!r}")
-        if self._runtime.ends:
+        if runtime.ends:
             raise Closed("this hub", "it is closing and begins no more calls")
         server, queue = self._servers.get(name), self.queues.get(name)
         fingerprint = ""
@@ -169,18 +174,17 @@ class LocalTransport:
             content, fingerprint = server.check(content, key)
             if fingerprint and self._replayed(pending, server, queue, fingerprint, request):
                 return pending
-        hub = self._runtime.hub
-        invocation = Invocation(name, content, pending.id, key, hub, self._report, fingerprint, pending)
-        invocation.carried = carried.get()
+        carry, id = carried.get(), pending.id
+        invocation = Invocation(name, content, id, key, runtime.hub, self._report, fingerprint, pending, carry)
         if request.limit is not None:
             invocation.expire_in(request.limit)
         if not at_once:
-            invocation.sent_at = self._runtime.clock()
+            invocation.sent_at = runtime.clock()
             if request.plan is not None and self._delayed(invocation, request.plan):
                 return pending
         if queue is None:
             self._keep_unserved(invocation)
-        self.invocations[pending.id] = invocation
+        self.invocations[id] = invocation
         if queue is not None:
             queue.submit(invocation, at_once=at_once)
         return pending

@@ -81,11 +81,9 @@ class CommandQueue:
     # -- carrying out
 
     def submit(self, invocation: Invocation, *, at_once: bool = False) -> None:
-        """Accept a command. ``at_once``: its handler may be called before this method returns. A closing hub begins no
-        calls, and its tickets are closed later.
+        """Accept a command, on a hub that is not closing. ``at_once``: its handler may be called before this method
+        returns.
         """
-        if self._runtime.ends:
-            return
         if invocation.fingerprint:
             key = invocation.key or ""
             others = self.keys.get(key)
@@ -108,13 +106,14 @@ class CommandQueue:
         earlier wait, or another such call is running.
         """
         self.server.running += 1
-        turn, name, context = self._turn, self.server.command.name, self._runtime.context.copy()
+        turn, name, runtime = self._turn, invocation.command, self._runtime
+        context = runtime.context.copy()
         if invocation.carried is not None:
-            self._runtime.topics.carrier.activate()
+            runtime.topics.carrier.activate()
             context.run(carried.set, invocation.carried)
         if not at_once or turn.nested or turn.scheduled:
             turn.scheduled += 1
-            self._runtime.tasks.add(start_task(self._work(invocation, scheduled=1), name=name, context=context))
+            runtime.tasks.add(start_task(self._work(invocation, scheduled=1), name=name, context=context))
             return
         turn.nested = True
         try:
@@ -122,17 +121,17 @@ class CommandQueue:
         finally:
             turn.nested = False
         if not task.done():
-            self._runtime.tasks.add(task)
+            runtime.tasks.add(task)
 
     async def _work(self, invocation: Invocation, scheduled: int = 0) -> None:
         """Carry out one command, and begin the next waiting command."""
-        task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
         self._turn.scheduled -= scheduled
         try:
             self._settle(invocation, await self._carry_out(invocation))
         except asyncio.CancelledError as error:
             if self._runtime.closed:
                 raise  # the hub closes
+            task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
             task.uncancel()
             logger.error("the task of command %s %s was cancelled by its handler", invocation.command, invocation.id)
             self._settle(invocation, self.server.failure(invocation, failure_of(error)))
@@ -149,7 +148,7 @@ class CommandQueue:
             raise  # the exception ends the program
         finally:
             self.server.running -= 1
-            self._runtime.tasks.discard(task)
+            self._runtime.tasks.discard(invocation.task or asyncio.current_task())
             if self.waiting.size and not self._runtime.ends:
                 self._begin(self.waiting.popleft())
                 if self._senders and not self.is_full:
@@ -169,14 +168,15 @@ class CommandQueue:
         if not outcome.replayed:
             if outcome.error is None:
                 self.server.succeeded += 1
-            if not invocation.announced and is_published(outcome):
+            if not invocation.announced and (outcome.error is None or is_published(outcome)):
                 publish_outcome(self._outcomes, outcome)
         self.answer(invocation, outcome)
 
     def _share(self, other: Invocation, invocation: Invocation, outcome: Outcome[Any]) -> None:
         """Answer a command that waited for the outcome of its key, or run it when no outcome was recorded."""
         if outcome.error is not None and not outcome.error.final:
-            self.submit(other)
+            if not self._runtime.ends:  # otherwise its ticket is closed later
+                self.submit(other)
             return
         self.server.counts.replayed += 1
         self.answer(other, msgspec.structs.replace(outcome, id=other.id, replayed=True), invocation.cause)

@@ -13,21 +13,23 @@ MAX_TURN_SECONDS = 0.005
 class TurnBudget:
     """The current turn of the event loop. Handlers that never wait are called within the turn of their senders."""
 
-    __slots__ = ("_calls", "began", "nested", "scheduled")
+    __slots__ = ("_began", "_calls", "nested", "scheduled", "spent")
 
     def __init__(self) -> None:
         self.nested: bool = False
         """True while a handler is called within the turn of its sender. A nested call is not made within this turn."""
         self.scheduled: int = 0
         """The number of accepted commands that begin in another turn. No command begins before them."""
-        self.began: float = 0.0
+        self.spent: bool = False
+        """True when the next call has to be made in another turn."""
+        self._began = monotonic()
         self._calls = 0
 
-    def offers(self) -> bool:
-        """Count one more call. Return true when it may be made within this turn."""
+    def count(self) -> None:
+        """Count a call that ended within this turn: its sender has not waited."""
         self._calls += 1
-        return self._calls < FAIR and monotonic() - self.began < MAX_TURN_SECONDS
+        self.spent = self._calls >= FAIR or monotonic() - self._began >= MAX_TURN_SECONDS
 
     def begin(self) -> None:
         """Note that a new turn has begun."""
-        self._calls, self.began = 0, monotonic()
+        self.spent, self._calls, self._began = False, 0, monotonic()

@@ -14,28 +14,34 @@ def now(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_a_new_budget_offers_nothing_until_a_turn_begins(now: list[float]) -> None:
+def test_a_new_budget_has_a_whole_turn(now: list[float]) -> None:
     budget = TurnBudget()
-    assert not budget.offers()
-    budget.begin()
-    assert budget.offers()
-    assert (budget.nested, budget.scheduled) == (False, 0)
+    assert (budget.spent, budget.nested, budget.scheduled) == (False, False, 0)
+
+
+def spent_after_each(budget: TurnBudget, calls: int) -> list[bool]:
+    """Count calls, and return whether the turn was spent after each of them."""
+    spent = []
+    for _ in range(calls):
+        budget.count()
+        spent.append(budget.spent)
+    return spent
 
 
 def test_a_turn_makes_a_bounded_number_of_calls(now: list[float]) -> None:
     budget = TurnBudget()
     for _ in range(2):
         budget.begin()
-        assert [budget.offers() for _ in range(FAIR + 1)] == [True] * (FAIR - 1) + [False, False]
+        assert spent_after_each(budget, FAIR + 1) == [False] * (FAIR - 1) + [True, True]
 
 
 def test_a_turn_is_over_after_its_time(now: list[float]) -> None:
     budget = TurnBudget()
     budget.begin()
     now[0] += MAX_TURN_SECONDS * 0.9
-    assert budget.offers()
+    assert spent_after_each(budget, 1) == [False]
     now[0] += MAX_TURN_SECONDS * 0.2
-    assert not budget.offers()
+    assert spent_after_each(budget, 1) == [True]
     budget.begin()
-    assert budget.began == now[0]
-    assert budget.offers()
+    assert not budget.spent
+    assert spent_after_each(budget, 1) == [False]
