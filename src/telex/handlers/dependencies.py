@@ -77,17 +77,20 @@ class Dependencies:
             self._exits = exits.pop_all()
         return self
 
+    async def _keep(self, step: Step, values: Sequence[Any], exits: AsyncExitStack) -> Any:
+        if step.factory not in self._kept:
+            # Each value is cleaned up by itself: an error of another one's factory is not raised at its yield.
+            async with AsyncExitStack() as own:
+                self._kept[step.factory] = await _made(step, values, own)
+                exits.push_async_callback(own.pop_all().aclose)
+        return self._kept[step.factory]
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Clean up the values that live with the hub, the last one first. Raises the errors of their factories."""
         if self._exits is not None:
             await self._exits.aclose()
-
-    async def _keep(self, step: Step, values: Sequence[Any], exits: AsyncExitStack) -> Any:
-        if step.factory not in self._kept:
-            self._kept[step.factory] = await _made(step, values, exits)
-        return self._kept[step.factory]
 
     def wire(self, function: Callable[..., Any], *, in_thread: bool = False) -> Callable[..., Any]:
         """Return a function of the other arguments of ``function``, which makes its dependencies and calls it. Without
@@ -216,11 +219,18 @@ class Dependencies:
 
     def _streaming(self, function: Callable[..., Any], plan: Plan) -> Callable[..., Any]:
         async def call(*given: Any) -> Any:
+            failed: BaseException | None = None
             async with AsyncExitStack() as exits:
                 values = await self._values(plan, exits)
                 parts = await exits.enter_async_context(aclosing(plan.call(function, values, given)))
-                async for part in parts:
-                    yield part
+                try:
+                    async for part in parts:
+                        yield part
+                except BaseException as error:
+                    failed = error
+                    raise
+            if failed is not None:
+                raise failed  # a dependency has caught it: the call has failed all the same
 
         return call
 

@@ -162,6 +162,42 @@ async def test_a_stream_holds_its_dependencies_until_its_end() -> None:
     assert STEPS[-1] == "disconnect"
 
 
+async def test_a_dependency_cannot_hide_the_error_of_a_stream() -> None:
+    hub = telex.Hub()
+
+    @hub.command("parts")
+    async def parts(number: int, value: Annotated[int, telex.Depends(swallowing)]) -> AsyncIterator[int]:
+        yield number
+        raise ValueError("mine")
+
+    async with hub:
+        parts_of = aiter(hub.stream("parts", 1))
+        assert (await anext(parts_of)).content == 1
+        with pytest.raises(telex.CommandFailed, match="ValueError: mine"):
+            await anext(parts_of)
+
+
+async def test_a_value_of_the_process_is_cleaned_up_although_others_fail() -> None:
+    hub = telex.Hub()
+
+    def opened() -> Iterator[str]:
+        yield "opened"
+        STEPS.append("closed")
+
+    async def fails(value: Annotated[str, telex.Depends(opened, scope="process")]) -> AsyncIterator[str]:
+        yield value
+        raise RuntimeError("cannot close")
+
+    @hub.on("orders")
+    async def bill(order: str, value: Annotated[str, telex.Depends(fails, scope="process")]) -> None: ...
+
+    await hub.__aenter__()
+    with pytest.raises(RuntimeError, match="cannot close"):
+        await hub.aclose()
+    assert STEPS == ["closed"]
+    assert hub.closed
+
+
 async def test_overrides_take_the_place_of_factories_also_of_those_that_others_need() -> None:
     def fake() -> str:
         return "fake"
