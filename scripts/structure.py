@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent / "src" / "telex"
 ROWS: tuple[tuple[str, ...], ...] = (
-    ("errors", "names", "durations"),
+    ("errors", "names", "checks", "durations"),
     ("codec", "message", "observe.headers", "observe.instrument"),
     ("log", "process"),
     ("engines.contract",),

@@ -14,16 +14,17 @@ class TelexError(Exception):
 class BadName(TelexError, ValueError):
     """The caller's fault: a topic id or a pattern breaks the rules of names.
 
-    ``name`` is the given name, ``problem`` the broken rule and how to fix the name.
+    ``name`` is the given name, ``problem`` the broken rule and how to fix the name, ``option`` the argument.
     """
 
-    def __init__(self, name: object, problem: str) -> None:
-        super().__init__(name, problem)
+    def __init__(self, name: object, problem: str, option: str = "name") -> None:
+        super().__init__(name, problem, option)
         self.name = name
         self.problem = problem
+        self.option = option
 
     def __str__(self) -> str:
-        return f"bad name {_shown(self.name)}: {self.problem}"
+        return f"bad {self.option} {_shown(self.name)}: {self.problem}"
 
 
 class BadOption(TelexError, ValueError):

@@ -11,6 +11,7 @@ from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar, overload
 
+from telex.checks import instance, whole
 from telex.codec.formats import Codec, Formats, Transform
 from telex.commands.client import CommandClient
 from telex.commands.dispatcher import CommandDispatcher
@@ -326,8 +327,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         Raises `BadName`, `BadOption`.
         """
         for option, value in (("messages", messages), ("bytes", bytes)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-                raise BadOption(option, value, "it must be a number of at least 0, or None for no bound")
+            whole(0 if value is None else value, option, "it must be at least 0, or None for no bound", least=0)
         if self._topics.retain(check_pattern(pattern), Retention(messages, optional_seconds(age, "age"), bytes)):
             work = keep_doing(
                 "sending the retention rules to the engine", self._topics.keep_rules, ended=self._is_ended
@@ -430,8 +430,8 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
 
 
 def runtime_of(hub: Hub) -> Runtime:
-    """Return the runtime of a hub."""
-    return hub._runtime
+    """Return the runtime of a hub. Raises `BadOption` for another object."""
+    return instance(hub, Hub, "hub", "it must be a telex.Hub")._runtime
 
 
 def keep_encoded(hub: Hub, which: Literal["unknown", "all"]) -> Hub:

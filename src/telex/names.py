@@ -20,12 +20,14 @@ REFUSED = "telex alone publishes to this topic; subscribe to it, and publish to 
 _FORBIDDEN = frozenset({"Cc", "Cs", "Zs", "Zl", "Zp"})  # control characters, lone surrogates, white space
 
 
-def check_topic(name: object) -> str:
-    """Return ``name`` when it is a topic id, else raise `BadName` that says what to write instead."""
-    text = _check_text(name)
-    for token in _tokens(text):
+def check_topic(name: object, option: str = "name") -> str:
+    """Return ``name`` when it is a topic id, else raise `BadName` that says what to write instead. ``option`` names the
+    argument.
+    """
+    text = _check_text(name, option)
+    for token in _tokens(text, option):
         if "*" in token or ">" in token:
-            raise BadName(name, "a topic id must not contain '*' or '>', which are for patterns")
+            raise BadName(name, "a topic id must not contain '*' or '>', which are for patterns", option)
     return text
 
 
@@ -36,17 +38,19 @@ def check_published(name: object) -> str:
     return check_topic(name)
 
 
-def check_pattern(name: object) -> str:
-    """Return ``name`` when it is a pattern or a topic id, else raise `BadName` that says what to write instead."""
-    text = _check_text(name)
-    tokens = _tokens(text)
+def check_pattern(name: object, option: str = "name") -> str:
+    """Return ``name`` when it is a pattern or a topic id, else raise `BadName` that says what to write instead.
+    ``option`` names the argument.
+    """
+    text = _check_text(name, option)
+    tokens = _tokens(text, option)
     for number, token in enumerate(tokens, 1):
         if token == ">" and number < len(tokens):
             raise BadName(
-                name, "'>' must be the last token, since it matches the rest of the name; use '*' for one token"
+                name, "'>' must be the last token, since it matches the rest of the name; use '*' for one token", option
             )
         if len(token) > 1 and ("*" in token or ">" in token):
-            raise BadName(name, f"'*' and '>' must be whole tokens, and {token!r} has other characters too")
+            raise BadName(name, f"'*' and '>' must be whole tokens, and {token!r} has other characters too", option)
     return text
 
 
@@ -86,24 +90,26 @@ def _expression(pattern: str) -> str:
     return own + ":".join(wild.get(token) or re.escape(token) for token in pattern.split(":"))
 
 
-def _check_text(name: object) -> str:
+def _check_text(name: object, option: str) -> str:
     if not isinstance(name, str):
-        raise BadName(name, f"a name must be text such as 'chatroom:12345', not {type(name).__name__}")
+        raise BadName(name, f"a name must be text such as 'chatroom:12345', not {type(name).__name__}", option)
     if not name:
-        raise BadName(name, "a name must not be empty; write text such as 'chatroom:12345'")
+        raise BadName(name, "a name must not be empty; write text such as 'chatroom:12345'", option)
     if len(name) > LONGEST:
-        raise BadName(name, f"a name must have at most {LONGEST} characters, and this one has {len(name)}")
+        raise BadName(name, f"a name must have at most {LONGEST} characters, and this one has {len(name)}", option)
     if not (name.isascii() and name.isprintable() and " " not in name):
         for character in name:
             if unicodedata.category(character) in _FORBIDDEN:
-                raise BadName(name, f"a name must not contain whitespace or control characters, such as {character!r}")
+                raise BadName(
+                    name, f"a name must not contain whitespace or control characters, such as {character!r}", option
+                )
     return name
 
 
-def _tokens(name: str) -> list[str]:
+def _tokens(name: str, option: str) -> list[str]:
     tokens = name.split(":")
     if "" in tokens:
-        raise BadName(name, "a token must not be empty; write text before and after each ':'")
+        raise BadName(name, "a token must not be empty; write text before and after each ':'", option)
     return tokens
 
 

@@ -34,7 +34,7 @@ class Declaring:
     """The decorators of a hub and of a router, and the handlers and commands declared with them."""
 
     def __init__(self, prefix: str, middleware: Sequence[Middleware]) -> None:
-        self.prefix: str = prefix and check_pattern(prefix)
+        self.prefix: str = prefix and check_pattern(prefix, "prefix")
         self.middleware: tuple[Middleware, ...] = check_middleware(middleware)
         self.declarations: list[HandlerSpec] = []
         self.declared_commands: list[Command] = []
@@ -174,7 +174,7 @@ class Router(Declaring, Timing[TriggerSpec]):
 
     def connect(self, declared: Callable[[HandlerSpec | Command | TriggerSpec], None], prefix: str = "") -> None:
         """Call ``declared`` with every declaration, also with later ones. ``hub.include_router`` calls this method."""
-        checked = prefix and check_pattern(prefix)
+        checked = prefix and check_pattern(prefix, "prefix")
         if any(to == declared and under == checked for to, under in self._connected):
             raise BadOption(
                 "router", self, "this router is included here already; include it once, or with another prefix"

@@ -173,6 +173,9 @@ class Formats:
         content_encoding: str | None = None,
     ) -> None:
         self._codecs: dict[str, Codec] = {each.content_type: each for each in (Json(), Binary(), MessagePack())}
+        for option, given in (("codecs", codecs), ("transforms", transforms)):
+            if not isinstance(given, Iterable):
+                raise BadOption(option, given, f"it must be a list of {option}")
         for codec in codecs:
             kind = _name_of(
                 codec, "codecs", CODEC_METHODS, _MEDIA_TYPE, "a content type such as application/x-protobuf"
@@ -218,7 +221,7 @@ class Formats:
         return Format(Json(), default.transforms) if default.transforms else None
 
     def _codec(self, name: str) -> Codec:
-        codec = self._codecs.get(name)
+        codec = self._codecs.get(name) if isinstance(name, str) else None
         if codec is None:
             fix = f"it must be one of {', '.join(self._codecs)}; register another codec: telex.Hub(codecs=[...])"
             raise BadOption("content_type", name, fix)

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from telex.checks import whole
 from telex.codec.content import from_json, to_json
 from telex.commands.outcome import CANCELLED, EXPIRED, Outcome
 from telex.commands.plan import Priority
@@ -69,11 +70,17 @@ def state_of(outcome: Outcome[Any]) -> CommandState:
     return "cancelled" if code == CANCELLED else "expired" if code == EXPIRED else "failed"
 
 
+ONLY_FAILED = "only a command that failed or expired runs again"
+"""The end of the errors of `check_failed`."""
+
+
 def check_failed(id: str, outcome: Outcome[Any] | None) -> Outcome[Any]:
     """Return the outcome of the command ``id``, which may run again. Raises `BadOption` when it has not failed."""
-    state = "not ended" if outcome is None else state_of(outcome)
-    if outcome is None or state not in ("failed", "expired"):
-        raise BadOption("id", id, f"the command is {state}; it must have failed, to run again")
+    if outcome is None:
+        raise BadOption("id", id, f"the command has not ended, and {ONLY_FAILED}: wait for its outcome, or cancel it")
+    state = state_of(outcome)
+    if state not in ("failed", "expired"):
+        raise BadOption("id", id, f"the command is {state}, and {ONLY_FAILED}: send a new one")
     return outcome
 
 
@@ -130,9 +137,8 @@ def filter_for(state: object, name: str | None, limit: object, before: str | Non
     """Return the checked options of `Hub.commands`. Raises `BadOption`."""
     if state is not None and state not in STATES:
         raise BadOption("state", state, f"it must be one of {', '.join(STATES)}")
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= MAX_LISTED:
-        fix = f"it must be from 1 to {MAX_LISTED}; for more, list again with before= the id of the last"
-        raise BadOption("limit", limit, fix)
+    fix = f"it must be from 1 to {MAX_LISTED}; for more, list again with before= the id of the last"
+    checked = whole(limit, "limit", fix, most=MAX_LISTED)
     if before is not None and not isinstance(before, str):
         raise BadOption("before", before, "it must be the id of a command, the last of the page before")
-    return JobFilter(state, name, limit, before, None if id is None else check_id(id))
+    return JobFilter(state, name, checked, before, None if id is None else check_id(id))

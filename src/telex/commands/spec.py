@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from telex.checks import whole
 from telex.codec.content import Content
 from telex.commands.context import CommandContext
 from telex.commands.invocation import Invocation
@@ -136,8 +137,7 @@ def declare_command(function: Any, name: object, prefix: str, options: Mapping[s
     called = name_of(function)
     signature = read_signature(function, KINDS)
     concurrency, lease = options["concurrency"], seconds(options["lease"], "lease")
-    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise BadOption("concurrency", concurrency, "it must be at least 1, the number of calls that may run at once")
+    whole(concurrency, "concurrency", "it must be at least 1, the number of calls that may run at once")
     if lease < MIN_LEASE_SECONDS:
         fix = f"it must be at least {MIN_LEASE_SECONDS} s, since the worker renews a lease after a third of it"
         raise BadOption("lease", options["lease"], fix)

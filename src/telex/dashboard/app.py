@@ -14,6 +14,7 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocketClose
 
 from telex.chat import page
+from telex.checks import function, texts
 from telex.commands.outcome import Outcome
 from telex.dashboard.snapshot import Snapshots
 from telex.gateway import AccessRules, Authorizer, Gateway, Peer, Refused
@@ -42,11 +43,13 @@ class Dashboard:
     Its clients see contents of dead letters, and retry, drop, pause and resume. ``auth(peer)`` returns true for a
     client that may; it may be ``async``. Without ``auth`` only this machine may, without a proxy. ``hosts`` are the
     host names of this server, beside IP addresses and ``localhost``. The app does not open the hub: open the hub before
-    the first request, and call `aclose` before you close it.
+    the first request, and call `aclose` before you close it. Raises `BadOption`.
     """
 
     def __init__(self, hub: Hub, *, auth: Auth | None = None, hosts: Iterable[str] = ()) -> None:
-        hosts = tuple(hosts)
+        hosts = texts(hosts, "hosts", "admin.example.org")
+        if auth is not None:
+            function(auth, "auth", "it must be a function of the peer that returns true for a client that may")
         self.hub: Hub = hub
         """The hub whose engine is shown; the application opens and closes it."""
         self._auth = auth

@@ -61,6 +61,8 @@ def to_event(message: Message[Any], source: str | None = None) -> CloudEvent:
     Other headers with the name of an extension are extensions. Content without a JSON form raises `TypeError` or
     `ValueError`.
     """
+    if source is not None and not (isinstance(source, str) and source):
+        raise BadOption("source", source, "it must be the URI reference of this program, such as '/shop'")
     content, attributes = message.content, dict[str, Any]()
     for name, value in message.headers.items():
         kept = name.lower().removeprefix(PREFIX)

@@ -39,6 +39,8 @@ class TelexPlugin(InitPlugin):
     def __init__(self, hub: Hub | Callable[[], Hub], name: str = "hub") -> None:
         if not isinstance(hub, Hub) and not callable(hub):
             raise BadOption("hub", hub, "it must be a telex.Hub, or a function that makes one")
+        if not (isinstance(name, str) and name.isidentifier()):
+            raise BadOption("name", name, "it must be the name of an argument of handlers, such as 'hub'")
         self._hub = hub
         self._name = name
 

@@ -7,19 +7,19 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.responses import PlainTextResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from telex.gateway.auth import NOTHING, AccessRules, Authorizer, Peer, check_handshake, peer_of
+from telex.checks import function
+from telex.gateway.auth import NOTHING, AccessRules, Authorizer, Peer, check_rules, handshake_check, peer_of
 from telex.gateway.connection import Connection
 from telex.gateway.errors import UNAVAILABLE, CloseCode, Refused
 from telex.gateway.frame_cache import FrameCache
 from telex.gateway.hooks import HookFailed, ask
-from telex.gateway.limits import DEFAULT_LIMITS, Limits
+from telex.gateway.limits import DEFAULT_LIMITS, Limits, check_limits
 from telex.gateway.mounting import Endpoint, answer_at_mounts
 from telex.gateway.sockets import SocketSweeper
 from telex.gateway.topic_quota import TopicQuota
@@ -61,6 +61,8 @@ class Gateway(Endpoint):
 
     Mount it with ``WebSocketRoute("/ws", Gateway(hub, rules=...))`` or ``app.mount("/ws", Gateway(...))``. The gateway
     neither opens nor closes the hub: open the hub before the first connection, and call `aclose` before you close it.
+
+    Raises `BadOption`.
     """
 
     def __init__(
@@ -74,17 +76,18 @@ class Gateway(Endpoint):
         hosts: Iterable[str] = (),
         local: bool | None = None,
     ) -> None:
+        known = runtime_of(hub).topics.formats.known
         answer_at_mounts()
         self.hub = hub
         """The hub of the gateway; the application opens and closes it."""
-        self.rules = rules
+        self.rules = check_rules(rules)
         """The rules of the gateway."""
-        self.limits = limits
+        self.limits = check_limits(limits)
         """The limits of the gateway."""
-        self._frame_cache = FrameCache(limits.batch_bytes, limits.cache_bytes, runtime_of(hub).topics.formats.known)
+        self._frame_cache = FrameCache(limits.batch_bytes, limits.cache_bytes, known)
         self._quota = TopicQuota(hub, limits.topics)
-        self._authorizer = authorizer
-        self._check = partial(check_handshake, origins=frozenset(origins), hosts=frozenset(hosts), local=local)
+        self._authorizer = function(authorizer, "authorizer", "it must be a function of the rules and the peer")
+        self._check = handshake_check(origins, hosts, local)
         self._connections: set[Connection] = set()
         self._entering = 0  # connections whose handshake is not answered yet
         self._sweeper = SocketSweeper(limits.close_timeout)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 import ipaddress
 import re
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import msgspec
 
+from telex.checks import flag, instance, texts
+from telex.errors import BadOption
 from telex.gateway.calls import call_command
 from telex.gateway.errors import Refused
 from telex.names import check_pattern
@@ -24,6 +27,8 @@ PROXIED = re.compile(
     r"(cf|cdn|fly|fastly|x-cloud-trace)-.*|proxy-.*"
 )
 """The names of headers that proxies and load balancers add."""
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s*]+")
+"""An origin as browsers send it: without a path."""
 RESERVED = "telex"
 """The first token of telex's own topics, beside tokens that begin with ``$``. No wildcard matches these topics."""
 
@@ -80,7 +85,7 @@ class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
     """Patterns of the topics that clients may publish to and subscribe to, and of the commands that they may send.
     Everything else is refused.
 
-    Raises `BadName` for an invalid pattern.
+    Raises `BadName` for an invalid pattern, `BadOption` for a value that is no list.
     """
 
     publish: tuple[str, ...] = ()
@@ -89,8 +94,12 @@ class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
     """The commands that clients may send, by HTTP (`telex.gateway.Commands`) and by the frame ``call``."""
 
     def __post_init__(self) -> None:
-        for pattern in (*self.publish, *self.subscribe, *self.call):
-            check_pattern(pattern)
+        for name in self.__struct_fields__:
+            patterns = getattr(self, name)  # read again for each client, so no iterator
+            if not isinstance(patterns, Collection):
+                raise BadOption(name, patterns, "it must be a tuple or list of patterns, such as ('chatroom:*',)")
+            for pattern in texts(patterns, name, "chatroom:*"):
+                check_pattern(pattern, name)
 
     def may_call(self, command: str) -> bool:
         """Return True when a client may send this command."""
@@ -107,6 +116,11 @@ class AccessRules(msgspec.Struct, frozen=True, kw_only=True):
 
 NOTHING = AccessRules()
 """The rules that allow nothing."""
+
+
+def check_rules(rules: object) -> AccessRules:
+    """Return the option ``rules`` of an app. Raises `BadOption`."""
+    return instance(rules, AccessRules, "rules", "it must be telex.gateway.AccessRules(publish=[...], subscribe=[...])")
 
 
 class Authorizer:
@@ -254,12 +268,24 @@ def check_handshake(
     return f"the Origin {origin[:200]!r} is not allowed here; allow it with origins=[...] (telex chat --allow-origin)"
 
 
+def handshake_check(origins: Iterable[str], hosts: Iterable[str], local: bool | None) -> Callable[[Peer], str | None]:
+    """Return `check_handshake` with the options of an app. Raises `BadOption`."""
+    allowed = frozenset(texts(origins, "origins", "https://chat.example.org"))
+    for origin in allowed:
+        if origin != "null" and ORIGIN.fullmatch(origin) is None:
+            raise BadOption("origins", origin, "an origin is a scheme and a host, such as 'https://chat.example.org'")
+    names = frozenset(texts(hosts, "hosts", "chat.example.org"))
+    if local is not None:
+        flag(local, "local")
+    return partial(check_handshake, origins=allowed, hosts=names, local=local)
+
+
 def check_host(host: str, hosts: Iterable[str] = ()) -> str | None:
     """Return the reason to refuse a ``Host`` header, or None."""
     name = _split(f"//{host}")[0]
     if not name:
         return "a Host header is needed"
-    if is_loopback(name) or name in {allowed.lower() for allowed in hosts}:
+    if is_loopback(name) or name in {allowed.lower() for allowed in texts(hosts, "hosts", "chat.example.org")}:
         return None
     try:
         ipaddress.ip_address(name)

@@ -12,7 +12,6 @@ import logging
 import re
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from functools import partial
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -33,9 +32,9 @@ from telex.errors import (
     TelexError,
     Timeout,
 )
-from telex.gateway.auth import NOTHING, AccessRules, check_handshake, peer_of
+from telex.gateway.auth import NOTHING, AccessRules, check_rules, handshake_check, peer_of
 from telex.gateway.calls import FAILED, failure_for_client
-from telex.gateway.limits import DEFAULT_LIMITS, Limits
+from telex.gateway.limits import DEFAULT_LIMITS, Limits, check_limits
 from telex.hub import dispatcher_of, runtime_of
 from telex.observe.inbound import carry
 from telex.once.machine import EXHAUSTED
@@ -85,7 +84,7 @@ class Commands:
     allowed Origin header. ``limits`` bound the size of a body, the number of requests in flight, and the time that a
     request waits.
 
-    The app neither opens nor closes the hub: open it before the first request.
+    The app neither opens nor closes the hub: open it before the first request. Raises `BadOption`.
     """
 
     def __init__(
@@ -98,13 +97,14 @@ class Commands:
         hosts: Iterable[str] = (),
         local: bool | None = None,
     ) -> None:
+        runtime_of(hub)
         self.hub = hub
         """The hub that the commands are sent to; the application opens and closes it."""
-        self.rules = rules
+        self.rules = check_rules(rules)
         """The rules of this app."""
-        self.limits = limits
+        self.limits = check_limits(limits)
         """The limits of this app."""
-        self._check = partial(check_handshake, origins=frozenset(origins), hosts=frozenset(hosts), local=local)
+        self._check = handshake_check(origins, hosts, local)
         self._in_flight = 0
         self._body_bytes = 0  # bytes of incomplete bodies
         # tickets of senders that did not wait, the oldest first

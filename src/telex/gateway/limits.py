@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import ulp
+
 import msgspec
 
-from telex.errors import BadOption
+from telex.checks import instance, number, whole
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +69,18 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:
             value = getattr(self, name)
-            if not value > 0:
-                raise BadOption(name, value, "a limit of a gateway must be greater than 0")
+            if isinstance(type(self).__struct_defaults__[self.__struct_fields__.index(name)], int):
+                whole(value, name, "a limit of a gateway must be a whole number greater than 0")
+            else:
+                number(value, name, "a limit of a gateway must be a number greater than 0", ulp(0.0))
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def check_limits(limits: object) -> Limits:
+    """Return the option ``limits`` of an app. Raises `BadOption`."""
+    return instance(limits, Limits, "limits", "it must be telex.gateway.Limits(...)")
 
 
 class TokenBucket:

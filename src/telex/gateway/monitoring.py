@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from telex.checks import texts
 from telex.errors import BadOption, Misuse
 from telex.gateway.auth import Peer, peer_of
 from telex.observe.monitor import Monitor, MonitorAnswer
@@ -30,10 +31,9 @@ class Monitoring:
 
     def __init__(self, hub: Hub, metrics: Prometheus | None = None, *, allow: Iterable[str] = ()) -> None:
         self._monitor = Monitor(hub, metrics)
+        networks = texts([allow] if isinstance(allow, str) else allow, "allow", "10.0.0.0/8")
         try:
-            self._networks = [
-                ipaddress.ip_network(network) for network in ([allow] if isinstance(allow, str) else allow)
-            ]
+            self._networks = [ipaddress.ip_network(network) for network in networks]
         except ValueError as error:
             raise BadOption("allow", allow, f"{error}: give networks, such as ['10.0.0.0/8']") from None
 

@@ -12,7 +12,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 
-from telex.gateway.limits import DEFAULT_LIMITS, Limits, TokenBucket
+from telex.gateway.limits import DEFAULT_LIMITS, Limits, TokenBucket, check_limits
 
 SHUTDOWN_SECONDS = 3
 """The time for requests in flight when the server stops."""
@@ -33,7 +33,7 @@ def uvicorn_options(limits: Limits = DEFAULT_LIMITS) -> dict[str, Any]:
     ``limits`` are those of the gateway. The headers of proxies are ignored; add ``proxy_headers=True`` and
     ``forwarded_allow_ips`` to trust a proxy.
     """
-    arrivals = Arrivals(limits)
+    arrivals = Arrivals(check_limits(limits))
     return {
         "http": partial(BoundedHttp, arrivals),
         "ws": partial(BoundedWebSocket, limits),

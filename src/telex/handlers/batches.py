@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from telex.checks import whole
 from telex.durations import Duration, seconds
 from telex.engines.contract.groups import Action, Delivery
 from telex.errors import BadHandler, BadOption, text_of
@@ -128,9 +129,8 @@ def check_batch(batch: object, within: Duration) -> BatchSpec | None:
         if wait != 1.0:
             raise BadOption("within", within, "only a handler with batch= takes this option")
         return None
-    if isinstance(batch, bool) or not isinstance(batch, int) or not 1 <= batch <= MAX_BATCH:
-        raise BadOption("batch", batch, f"it must be from 1 to {MAX_BATCH}, the number of messages of a batch")
-    return BatchSpec(batch, wait)
+    fix = f"it must be from 1 to {MAX_BATCH}, the number of messages of a batch"
+    return BatchSpec(whole(batch, "batch", fix, most=MAX_BATCH), wait)
 
 
 def read_batch_signature(function: object, kinds: ArgumentKinds) -> Signature:

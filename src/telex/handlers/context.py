@@ -8,6 +8,7 @@ from typing import Any, Generic, NoReturn, TypeVar
 
 import msgspec
 
+from telex.checks import number, whole
 from telex.codec.content import Content
 from telex.durations import Duration, seconds
 from telex.engines.contract.groups import Action, Delivery
@@ -52,12 +53,9 @@ class Retry(msgspec.Struct, frozen=True):
     """The part of a wait, from 0 to 1, by which the wait is changed at random."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
-            raise BadOption("attempts", self.attempts, "it must be at least 1, the number of attempts")
-        if not self.factor >= 1:
-            raise BadOption("factor", self.factor, "it must be at least 1, the factor from each wait to the next")
-        if not 0 <= self.jitter <= 1:
-            raise BadOption("jitter", self.jitter, "it must be from 0 to 1, a share of the wait")
+        whole(self.attempts, "attempts", "it must be a whole number of at least 1, the number of attempts")
+        number(self.factor, "factor", "it must be a number of at least 1, the factor from each wait to the next", 1)
+        number(self.jitter, "jitter", "it must be a number from 0 to 1, a share of the wait", 0, 1)
         first = seconds(self.first, "first")
         if seconds(self.most, "most") < first:
             raise BadOption("most", self.most, f"it must be at least first, {first:g} s: give a longer most=")

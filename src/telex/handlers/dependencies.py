@@ -59,9 +59,12 @@ class Dependencies:
     """
 
     def __init__(self, overrides: Mapping[Factory, Factory] | None = None) -> None:
+        fix = "it must be a dict of a factory for each factory that it replaces"
+        if overrides is not None and not isinstance(overrides, Mapping):
+            raise BadOption("overrides", overrides, fix)
         for factory, other in (overrides or {}).items():
             if not callable(factory) or not callable(other):
-                raise BadOption("overrides", overrides, "it must have a factory for each factory that it replaces")
+                raise BadOption("overrides", overrides, fix)
         self._overrides = dict(overrides or {})
         self._plans: list[Plan] = []
         self._kept: dict[Factory, Any] = {}  # the values that live with the hub

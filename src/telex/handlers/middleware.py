@@ -16,11 +16,13 @@ def logged(next: telex.middleware.Next) -> telex.middleware.Next:
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from functools import partial
 from typing import Any
 
+from telex.checks import function, number, whole
 from telex.durations import Duration, seconds
 from telex.errors import BadOption, Nack, Reject, Timeout
 from telex.handlers.call import result_of
@@ -103,8 +105,8 @@ def deduplicate(
     The last ``most`` keys are kept, for ``keep`` (None: no bound). A message whose call raised, or that was nacked, was
     not handled, and may come again. A message whose key is being handled waits for that call. Raises `BadOption`.
     """
-    if isinstance(most, bool) or not isinstance(most, int) or most < 1:
-        raise BadOption("most", most, "it must be at least 1, the number of keys to remember")
+    whole(most, "most", "it must be at least 1, the number of keys to remember")
+    function(key, "key", "it must be a function of the message, such as lambda message: message.id")
     kept = float("inf") if keep is None else seconds(keep, "keep")
 
     def middleware(next: Next) -> Next:
@@ -149,8 +151,10 @@ def rate_limit(calls: float, per: Duration = 1.0, *, burst: int = 1) -> Middlewa
     This is the leaky bucket as a meter (ITU-T I.371, the generic cell rate algorithm). Raises `BadOption`.
     """
     length = seconds(per, "per")
-    if not calls > 0 or not length > 0 or burst < 1:
-        raise BadOption("rate", (calls, per, burst), "calls and per must be above 0, and burst at least 1")
+    if not length:
+        raise BadOption("per", per, "it must be more than 0, the time in which the calls may begin")
+    number(calls, "calls", "it must be more than 0, the number of calls that may begin in per", math.ulp(0.0))
+    whole(burst, "burst", "it must be at least 1, the number of calls that may begin at once")
     each = length / calls
 
     def middleware(next: Next) -> Next:

@@ -23,6 +23,12 @@ RunIn = Literal["loop", "thread", "process"]
 """The place in which a function is called."""
 
 
+def check_run_in(given: object) -> None:
+    """Raise `BadOption` for an option ``run_in`` that is no place."""
+    if given not in (None, "loop", "thread", "process"):
+        raise BadOption("run_in", given, "it must be 'thread' (the default of `def` functions), 'loop' or 'process'")
+
+
 def check_place(given: object, function: Callable[..., object], wants: Sequence[str]) -> RunIn:
     """Return the place in which a function is called; ``given`` is the option ``run_in``, None for the default.
 
@@ -30,8 +36,7 @@ def check_place(given: object, function: Callable[..., object], wants: Sequence[
     ``list.append``, and a thread calls all others. Raises `BadOption`, `BadHandler`.
     """
     name = name_of(function)
-    if given not in (None, "loop", "thread", "process"):
-        raise BadOption("run_in", given, "it must be 'thread' (the default of `def` functions), 'loop' or 'process'")
+    check_run_in(given)
     if calls_async(function) or is_stream(function):
         if given not in (None, "loop"):
             fix = f"{name} is `async def`, and runs in the event loop: leave out run_in=, or make it `def`"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from telex.checks import flag, whole
 from telex.codec.content import Content
 from telex.durations import seconds
 from telex.errors import BadHandler, BadName, BadOption, text_of
@@ -186,8 +187,7 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
     batch = check_batch(options["batch"], options["within"])
     signature = (read_signature if batch is None else read_batch_signature)(function, KINDS)
     concurrency = options["concurrency"]
-    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 1:
-        raise BadOption("concurrency", concurrency, "it must be at least 1, the number of calls that may run at once")
+    whole(concurrency, "concurrency", "it must be at least 1, the number of calls that may run at once")
     middleware = check_middleware(options["middleware"])
     run_in = check_place(options["run_in"], function, signature.kinds)
     is_async = calls_async(function) or bool(middleware) or run_in != "loop"
@@ -261,15 +261,14 @@ def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> 
         fix = f"it must be at least {MIN_LEASE_SECONDS} s, since a consumer renews a lease after half of it"
         raise BadOption("lease", options["lease"], fix)
     dead = options["dead_letter"]
-    dead_letter = None if dead is None else check_topic(dead)
+    dead_letter = None if dead is None else check_topic(dead, "dead_letter")
     start, tx = check_start(options["start"]), _check_tx(options["tx"], wants, name, options["batch"])
-    return GroupSpec(check_topic(group), retry, lease, dead_letter, start, tx)
+    return GroupSpec(check_topic(group, "group"), retry, lease, dead_letter, start, tx)
 
 
-def _check_tx(tx: object, wants: Sequence[str], name: str, batch: object) -> bool:
+def _check_tx(tx: bool, wants: Sequence[str], name: str, batch: object) -> bool:
     """Return the checked option ``tx``. Raises `BadOption`, `BadHandler`."""
-    if not isinstance(tx, bool):
-        raise BadOption("tx", tx, "it must be True or False")
+    flag(tx, "tx")
     if tx and batch is not None:
         raise BadOption("tx", tx, "a transaction acknowledges single messages: leave out tx= or batch=")
     if tx is not ("tx" in wants):

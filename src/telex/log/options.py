@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
+from telex.checks import flag, whole
 from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import BadOption
 from telex.message import Message
@@ -41,18 +42,14 @@ def check_options(
     """Return the checked options of a subscription. Raises `BadOption` for an invalid value: the caller's fault."""
     if overflow not in get_args(Overflow):
         raise BadOption("overflow", overflow, f"it must be one of {', '.join(get_args(Overflow))}")
-    if isinstance(buffer, bool) or not isinstance(buffer, int) or buffer < 1:
-        raise BadOption("buffer", buffer, "it must be at least 1, the number of messages that may wait")
-    if buffer_bytes is not None and (not isinstance(buffer_bytes, int) or buffer_bytes < 1):
-        raise BadOption(
-            "buffer_bytes", buffer_bytes, "it must be at least 1, the number of bytes that may wait, or None"
-        )
+    whole(buffer, "buffer", "it must be at least 1, the number of messages that may wait")
+    if buffer_bytes is not None:
+        whole(buffer_bytes, "buffer_bytes", "it must be at least 1, the number of bytes that may wait, or None")
     if key is not None and overflow != "latest":
         raise BadOption("key", key, "only overflow='latest' takes a key, and keeps the newest message of each key")
     if key is not None and (not callable(key) or inspect.iscoroutinefunction(key)):
         raise BadOption("key", key, "it must be a sync function of the message, such as lambda m: m.content['user']")
-    if not isinstance(report_lost, bool):
-        raise BadOption("report_lost", report_lost, "it must be True or False")
+    flag(report_lost, "report_lost")
     patience = seconds(block_timeout, "block_timeout")
     options = Options(overflow, buffer, buffer_bytes, key, report_lost, patience, optional_seconds(timeout))
     return _USUAL if options == _USUAL else options  # most subscriptions share one object

@@ -14,11 +14,12 @@ def carry(hub: Hub, headers: Mapping[str, str] | None) -> Iterator[None]:
     """Give ``traceparent``, ``tracestate`` and ``correlation-id`` of ``headers``, those of an HTTP request for example,
     to everything that is published and sent by ``hub`` inside. Names may be in any case; invalid values are left out.
     """
+    carrier = runtime_of(hub).topics.carrier
     found = carried_in(headers) if headers else None
     if found is None:
         yield
         return
-    runtime_of(hub).topics.carrier.activate()
+    carrier.activate()
     token = carried.set(found)
     try:
         yield

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from telex.errors import BadOption
 from telex.hub import Hub, runtime_of
 
 if TYPE_CHECKING:
@@ -27,9 +28,14 @@ FORBIDDEN = MonitorAnswer(403, TEXT, b"only programs of this machine get this; a
 
 
 class Monitor:
-    """The answers of one hub. ``metrics`` are those of ``/metrics``; without them there is no such path."""
+    """The answers of one hub. ``metrics`` are those of ``/metrics``; without them there is no such path.
+    Raises `BadOption`.
+    """
 
     def __init__(self, hub: Hub, metrics: Prometheus | None = None) -> None:
+        runtime_of(hub)
+        if metrics is not None and not hasattr(metrics, "refresh"):
+            raise BadOption("metrics", metrics, "it must be a telex.observe.Prometheus()")
         self._hub = hub
         self._metrics = metrics
 

@@ -11,6 +11,7 @@ from random import random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from telex.checks import number
 from telex.errors import BadOption, Misuse
 from telex.message import Message
 from telex.observe.headers import CORRELATION_ID, NAMES, TRACEPARENT, Sending, carried, carried_in, is_sampled
@@ -47,8 +48,9 @@ class OpenTelemetry:
     """True: a message that is published or sent may begin a span."""
 
     def __init__(self, provider: TracerProvider | None = None, *, sample: float = 1.0) -> None:
-        if isinstance(sample, bool) or not isinstance(sample, (int, float)) or not 0 <= sample <= 1:
-            raise BadOption("sample", sample, "it must be a share from 0 to 1, such as 0.01 for one in a hundred")
+        number(sample, "sample", "it must be a share from 0 to 1, such as 0.01 for one in a hundred", 0, 1)
+        if provider is not None and not isinstance(provider, trace.TracerProvider):
+            raise BadOption("provider", provider, "it must be a TracerProvider of OpenTelemetry")
         self._tracer = trace.get_tracer("telex", tracer_provider=provider)
         self._format = TraceContextTextMapPropagator()
         self._current = _context_variable().get

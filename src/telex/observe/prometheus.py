@@ -10,6 +10,7 @@ from inspect import isawaitable
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from telex.checks import instance, texts
 from telex.errors import BadOption, Misuse, TelexError, reason_of
 from telex.hub import Hub, runtime_of
 from telex.names import Pattern, check_pattern, is_pattern
@@ -48,7 +49,7 @@ class Prometheus:
     messages of matching topics are counted under the pattern. Topics that match none of them are counted under the
     pattern of a handler, or under "other", so that names of topics cannot make metrics grow without end.
 
-    Raises `BadName` for a bad pattern; importing this class raises `ModuleNotFoundError` without the extra
+    Raises `BadName` for a bad pattern, `BadOption`; importing this class raises `ModuleNotFoundError` without the extra
     ``prometheus``.
     """
 
@@ -56,11 +57,10 @@ class Prometheus:
     """False: no message begins a span."""
 
     def __init__(self, registry: CollectorRegistry | None = None, *, topics: Sequence[str] = ()) -> None:
-        if isinstance(topics, str):
-            raise BadOption("topics", topics, "it must be a list of patterns, such as ['orders:*']")
-        self.registry: CollectorRegistry = REGISTRY if registry is None else registry
+        fix = "it must be a prometheus_client.CollectorRegistry()"
+        self.registry: CollectorRegistry = instance(registry or REGISTRY, CollectorRegistry, "registry", fix)
         """The registry that has the metrics."""
-        self._topics = [check_pattern(pattern) for pattern in topics]
+        self._topics = [check_pattern(pattern, "topics") for pattern in texts(topics, "topics", "orders:*")]
         self._hub: Hub | None = None
         self._gateways: list[Gateway] = []
         self._times: dict[tuple[str, ...], CallTimes] = {}

@@ -7,6 +7,7 @@ import logging
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from telex.checks import instance, whole
 from telex.errors import BadOption
 from telex.gateway.auth import check_host, is_loopback
 from telex.observe.monitor import TEXT, Monitor, MonitorAnswer
@@ -40,12 +41,13 @@ def parse_address(text: str) -> tuple[str, int]:
 class MonitorServer:
     """The answers of a `Monitor` on a host and port, while it is entered. On a loopback address it takes only requests
     to an IP address or ``localhost``, so that no page of a browser reads it by a name that points at this machine.
+    Raises `BadOption`.
     """
 
     def __init__(self, monitor: Monitor, host: str, port: int) -> None:
-        self._monitor = monitor
-        self._host = host
-        self._port = port
+        self._monitor = instance(monitor, Monitor, "monitor", "it must be a telex.observe.Monitor(hub)")
+        self._host = instance(host, str, "host", "it must be an address of this machine, such as '127.0.0.1'")
+        self._port = whole(port, "port", f"it must be from 0, any free port, to {HIGHEST_PORT}", 0, HIGHEST_PORT)
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from telex.checks import flag, whole
 from telex.durations import seconds
 from telex.errors import BadOption
 from telex.once.store import OnceStore
@@ -38,17 +39,13 @@ class OnceOptions(msgspec.Struct, frozen=True):
 
 def once_options(options: Mapping[str, Any], lease: float) -> OnceOptions | None:
     """Check the options of ``@hub.command``. Return None for a command that does not run once. Raises `BadOption`."""
-    if not isinstance(options["once"], bool):
-        raise BadOption("once", options["once"], "it must be True or False")
-    if not options["once"]:
+    if not flag(options["once"], "once"):
         for option, default in DEFAULTS.items():
             if option != "keep" and options[option] != default:
                 raise BadOption(option, options[option], "only a command with once=True takes this option")
         return None
     for option in ("max_attempts", "version"):
-        value = options[option]
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise BadOption(option, value, "it must be a number of at least 1")
+        whole(options[option], option, "it must be a whole number of at least 1")
     keep = seconds(KEEP if options["keep"] is None else options["keep"], "keep")
     if keep < lease:
         raise BadOption(
@@ -59,7 +56,6 @@ def once_options(options: Mapping[str, Any], lease: float) -> OnceOptions | None
     store = options["store"]
     if store is not None and not (hasattr(store, "transaction") and hasattr(store, "put")):
         raise BadOption("store", store, "it must be a telex.once.OnceStore, such as telex.once.PostgresStore(...)")
-    if not isinstance(options["run_anyway"], bool):
-        raise BadOption("run_anyway", options["run_anyway"], "it must be True or False")
+    flag(options["run_anyway"], "run_anyway")
     backoff = seconds(options["backoff"], "backoff")
     return OnceOptions(lease, keep, options["max_attempts"], backoff, options["version"], store, options["run_anyway"])

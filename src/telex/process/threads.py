@@ -12,7 +12,8 @@ from contextvars import Context, copy_context
 from queue import SimpleQueue
 from typing import Any
 
-from telex.errors import BadHandler, BadOption, Closed
+from telex.checks import whole
+from telex.errors import BadHandler, Closed
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 DEFAULT_THREADS = 32
@@ -21,9 +22,7 @@ DEFAULT_THREADS = 32
 
 def check_size(size: object, option: str) -> int:
     """Return the size of a pool. Raises `BadOption`."""
-    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-        raise BadOption(option, size, "it must be at least 1, the largest number of calls at once")
-    return size
+    return whole(size, option, "it must be at least 1, the largest number of calls at once")
 
 
 def not_coroutine(result: Any, name: str) -> Any:

@@ -80,10 +80,8 @@ class TopicRegistry:
             publisher.refresh()
 
     def _local(self, name: str, log: Log, declared: type[Any] | None) -> LocalPublisher:
-        return LocalPublisher(
-            *(name, log, self._engine, declared, self.clock),
-            *(self.connection, self.carrier, self._delayed),
-        )
+        rest = (self.connection, self.carrier, self._delayed)
+        return LocalPublisher(name, log, self._engine, declared, self.clock, *rest)
 
     def _publish_change(self, change: ConnectionChange, now: float) -> None:
         own = self._topics[CONNECTION]
@@ -91,7 +89,10 @@ class TopicRegistry:
 
     def get(self, name: str, declared: type[Any] | None) -> Topic[Any]:
         """Return the topic or pattern of this name; create it if it is new. Raises `BadName`, `BadOption`."""
-        publisher = self._topics.get(name) or self._of(name, declared)
+        try:
+            publisher = self._topics.get(name) or self._of(name, declared)
+        except TypeError:
+            publisher = self._of(check_pattern(name), declared)  # a list cannot be a key of a dict
         publisher.begin_again()
         if declared is not None:
             publisher.declare(declared)

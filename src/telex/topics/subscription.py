@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 
+from telex.checks import whole
 from telex.durations import Duration, optional_seconds, seconds
-from telex.errors import BadOption, Closed, Misuse, SlowSubscriber, Timeout, WouldBlock
+from telex.errors import Closed, Misuse, SlowSubscriber, Timeout, WouldBlock
 from telex.log.cursor import EMPTY, ENDED, UNLOADED, Cursor, State
 from telex.log.options import Options, Overflow
 from telex.log.start import Start
@@ -442,8 +443,7 @@ def _chain(cursor: Cursor) -> Iterator[Cursor]:
 
 def check_limit(limit: object) -> None:
     """Raise `BadOption` unless ``limit`` is a number of messages, at least 1."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise BadOption("limit", limit, "it must be at least 1, the largest number of messages to take")
+    whole(limit, "limit", "it must be at least 1, the largest number of messages to take")
 
 
 def _deadline(timeout: Duration) -> float:

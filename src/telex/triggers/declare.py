@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from datetime import datetime
-from math import inf
 from typing import Generic, TypeVar
 
+from telex.checks import flag, number, whole
 from telex.durations import Duration, seconds
 from telex.errors import BadHandler, BadOption
-from telex.handlers.places import RunIn, check_place
+from telex.handlers.places import RunIn, check_place, check_run_in
 from telex.handlers.signature import name_of
 from telex.triggers.conditions.condition import By, Condition
 from telex.triggers.conditions.evaluator import KEYS
@@ -123,6 +123,7 @@ class Timing(ABC, Generic[Made]):
     ) -> Made:
         if misfire not in ("skip", "once", "all"):
             raise BadOption("misfire", misfire, "it must be 'skip', 'once' or 'all'")
+        check_run_in(run_in)
         width = seconds(jitter, "jitter")
 
         def make(scheduler: Scheduler, prefix: str) -> TimeTrigger:
@@ -177,13 +178,11 @@ class Timing(ABC, Generic[Made]):
 
         The other arguments are as for `every`. Raises `BadOption`, `BadHandler`, `BadName`.
         """
+        flag(rising, "rising")
+        check_run_in(run_in)
         if isinstance(condition, Condition):
             if every is not None:
-                raise BadOption(
-                    "every",
-                    every,
-                    "leave it out: a condition is evaluated at each message and change",
-                )
+                raise BadOption("every", every, "leave it out: a condition is evaluated at each message and change")
             watched, max_keys = slack(condition, hysteresis), at_least_one(keys)
         elif callable(condition):
             if every is None:
@@ -276,15 +275,10 @@ def period_of(given: Duration, option: str) -> float:
 
 def slack(condition: Condition, hysteresis: float) -> Condition:
     """Return a condition with its hysteresis. Raises `BadOption`."""
-    if isinstance(hysteresis, bool) or not isinstance(hysteresis, (int, float)) or not 0 <= hysteresis < inf:
-        raise BadOption(
-            "hysteresis", hysteresis, "it must be a number of at least 0, in the unit of the compared values"
-        )
+    number(hysteresis, "hysteresis", "it must be a number of at least 0, in the unit of the compared values", 0)
     return condition.slackened(hysteresis) if hysteresis else condition
 
 
 def at_least_one(keys: object) -> int:
     """Return the number of keys to keep. Raises `BadOption`."""
-    if isinstance(keys, bool) or not isinstance(keys, int) or keys < 1:
-        raise BadOption("keys", keys, "it must be at least 1, the number of keys to remember")
-    return keys
+    return whole(keys, "keys", "it must be at least 1, the number of keys to remember")

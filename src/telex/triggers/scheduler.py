@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from telex.errors import BadOption, Closed
+from telex.names import check_topic
 from telex.triggers.conditions.condition import Condition, Moment
 from telex.triggers.engine_firings import EngineFirings
 from telex.triggers.firings import Firings
@@ -82,7 +83,7 @@ class Scheduler:
 
     def variable(self, name: str, initial: T, type: type[T] | None) -> Variable[T]:
         """Return the variable of a name; create it if it is new. Raises `BadOption`, `BadName`, `ContentError`."""
-        found = self._variables.get(name)
+        found = self._variables.get(check_topic(name))
         if found is None:
             self.runtime.require(f"the variable {name!r}", *self.firings.needs)
             found = self._variables[name] = Variable(self.firings.variable(name, initial, type))

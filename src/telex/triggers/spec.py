@@ -29,7 +29,7 @@ class TriggerSpec:
     ) -> None:
         self._make = make
         self._name = name if name is None else check_topic(name)
-        self._topic = topic if topic is None else check_topic(topic)
+        self._topic = topic if topic is None else check_topic(topic, "topic")
         self._prefix = prefix
         self._middleware = tuple(middleware)
         self._functions: list[Callable[..., object]] = []

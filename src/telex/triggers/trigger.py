@@ -80,7 +80,7 @@ class Trigger:
         self._owner = owner
         self._prefix = prefix  # of the router, for the name of its function
         state.middleware = middleware
-        state.topic = "" if topic is None else check_topic(topic)
+        state.topic = "" if topic is None else check_topic(topic, "topic")
         if name is not None or topic is not None:
             self._declare(check_topic(name) if name is not None else state.topic)
         else:

@@ -272,7 +272,7 @@ async def test_middleware_stands_around_in_its_order(url: str) -> None:
     [
         ({"lease": "1m"}, "only a handler with group="),
         ({"retry": QUICK}, "only a handler with group="),
-        ({"group": "a b"}, "bad name"),
+        ({"group": "a b"}, "bad group"),
         ({"group": "g", "buffer": 5}, "no buffer"),
         ({"group": "g", "key": lambda m: 1}, r"publish\(..., key=...\)"),
         ({"group": "g", "lease": 0}, "at least 0.1 s"),

@@ -11,6 +11,7 @@ import psycopg.conninfo
 from psycopg.rows import tuple_row
 from psycopg_pool import AsyncConnectionPool
 
+from telex.checks import whole
 from telex.durations import Duration, seconds
 from telex.engines.contract.records import Record
 from telex.engines.postgres import problems
@@ -63,17 +64,14 @@ class PostgresStore:
         if not isinstance(table, str) or not NAME.fullmatch(table):
             fix = "it must be a name of at most 40 lower-case letters, digits and _ that does not begin with a digit"
             raise BadOption("table", table, fix)
-        if isinstance(connections, bool) or not isinstance(connections, int) or connections < 1:
-            raise BadOption(
-                "connections", connections, "it must be at least 1, the number of connections that may be open at once"
-            )
+        whole(connections, "connections", "it must be at least 1, the number of connections that may be open at once")
         if not isinstance(pgbouncer, bool):
             raise BadOption(
                 "pgbouncer", pgbouncer, "it must be True for a server behind a pooler in transaction mode, else False"
             )
         try:
             parts = psycopg.conninfo.conninfo_to_dict(conninfo)
-        except psycopg.ProgrammingError:
+        except (psycopg.ProgrammingError, AttributeError):  # of wrong text, or no text
             shape = "it must be a connection string of libpq, such as 'postgresql://user@host/database'"
             raise BadOption("conninfo", "...", shape) from None
         # without the password

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
+from telex.checks import whole
 from telex.durations import Duration, seconds
 from telex.errors import BadOption, Misuse
 from telex.message import Message
@@ -145,10 +146,7 @@ class Condition(ABC):
         """Return the condition that holds while this one holds after it became true for the ``count``-th time, or a
         multiple.
         """
-        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise BadOption(
-                "count", count, "it must be at least 1, the number of times that the condition has to become true"
-            )
+        whole(count, "count", "it must be at least 1, the number of times that the condition has to become true")
         return Times(self, count)
 
     @property

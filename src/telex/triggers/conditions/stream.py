@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any, NoReturn
 
+from telex.checks import whole
 from telex.durations import Duration, seconds
 from telex.errors import BadOption, Misuse
 from telex.message import Message, time_of
@@ -92,10 +93,8 @@ class Counted(Condition):
     __slots__ = ("_off", "_on", "_up", "bound", "op", "rate", "slack")
 
     def __init__(self, rate: Rate, op: Op, bound: int, slack: float = 0.0) -> None:
-        if isinstance(bound, bool) or not isinstance(bound, int) or not 0 < bound <= MAX_BOUND:
-            raise BadOption(
-                "bound", bound, f"a rate must be compared with a whole number from 1 to {MAX_BOUND}; {APART}"
-            )
+        fix = f"a rate must be compared with a whole number from 1 to {MAX_BOUND}; {APART}"
+        whole(bound, "bound", fix, most=MAX_BOUND)
         self.rate: Rate = rate
         self.op: Op = op
         self.bound: int = bound
