@@ -31,7 +31,8 @@ schedules: typer.Typer = typer.Typer(rich_markup_mode=None)
 
 @schedules.callback(invoke_without_command=True)
 def overview(ctx: typer.Context, url: OptionalUrl = None, json: Json = False) -> None:
-    """List schedules with their next and last run. With a command: add, change or delete one.
+    """List schedules with their next and last run, and the number of missed runs. With a command: add, change or
+    delete one.
 
     \b
     Examples:
@@ -57,8 +58,10 @@ def listing(url: Url, json: Json = False) -> None:
     if json:
         print_json(found)
         return
-    rows = [(s.name, s.when, s.tz, _target(s), _time(s.next), _time(s.last), s.fired, _state(s)) for s in found]
-    print_table(("NAME", "WHEN", "ZONE", "TARGET", "NEXT", "LAST", "RUNS", "STATE"), rows, "schedules")
+    rows = [
+        (s.name, s.when, s.tz, _target(s), _time(s.next), _time(s.last), s.fired, s.missed, _state(s)) for s in found
+    ]
+    print_table(("NAME", "WHEN", "ZONE", "TARGET", "NEXT", "LAST", "RUNS", "MISSED", "STATE"), rows, "schedules")
 
 
 @schedules.command()
@@ -96,8 +99,7 @@ def show(name: Name, url: Url, json: Json = False) -> None:
     Examples:
       telex schedules show weekly --url sqlite:///shop.db
     """
-    found = {info.name: info for info in _with_store(url, lambda store: store.list())}
-    _print(name, found.get(name), json)
+    _print(name, _with_store(url, lambda store: store.get(name)), json)
 
 
 @schedules.command()
@@ -199,7 +201,8 @@ def _print(name: str, info: ScheduleInfo | None, json: bool) -> None:
         return
     parts = [f"{info.name}: {info.when} in {info.tz}, {_target(info)}", _state(info)]
     parts += [f"{text} {_time(at)}" for text, at in (("next", info.next), ("last", info.last)) if at is not None]
-    print_line("; ".join(part for part in [*parts, counted(info.fired, "run")] if part))
+    parts += [counted(info.fired, "run"), f"{info.missed:,} missed" if info.missed else ""]
+    print_line("; ".join(filter(None, parts)))
 
 
 def _target(info: ScheduleInfo) -> str:

@@ -13,12 +13,11 @@ from telex.durations import Duration, seconds
 from telex.errors import BadName, BadOption
 from telex.message import aware
 from telex.triggers.conditions.firing import MAX_NAME_LENGTH, moment
-from telex.triggers.conditions.schedule import At, Cron, Every, Misfire, Schedule
+from telex.triggers.conditions.schedule import GRACE, At, Cron, Every, Misfire, Schedule, count_of
 from telex.triggers.declare import period_of
 from telex.triggers.records import TriggerRecord
 
-EVERY = "every "
-WHEN = "it must be a cron expression such as '0 9 * * mon', text such as 'every 10s', or an aware datetime"
+WHEN = "it must be a cron expression of five fields, '0 9 * * mon', text such as 'every 10s', or an aware datetime"
 
 
 class ScheduleRecord(TriggerRecord, frozen=True, kw_only=True):
@@ -30,13 +29,16 @@ class ScheduleRecord(TriggerRecord, frozen=True, kw_only=True):
     content: Any = None
     misfire: Misfire = "once"
     jitter: float = 0.0
+    missed: int = 0
 
 
 class ScheduleInfo(msgspec.Struct, frozen=True):
     """The state of one schedule: its times, its target, and its last and next run.
 
     ``when`` is a cron expression, ``every`` with a period, or an instant. Either ``command`` or ``topic`` is set.
-    ``late`` is the delay of the last run in seconds. ``ended`` is true after the last run of a schedule.
+    ``late`` is the delay of the last run in seconds. ``ended`` is true after the last run of a schedule. ``missed`` is
+    the number of runs that were due while no process fired or the schedule was paused, up to now; ``misfire`` decides
+    about them. Of one such time at most 1000 runs of a cron expression are counted.
     """
 
     name: str
@@ -53,10 +55,11 @@ class ScheduleInfo(msgspec.Struct, frozen=True):
     late: float
     paused: bool
     ended: bool
+    missed: int = 0
 
 
-def info_of(name: str, record: ScheduleRecord) -> ScheduleInfo:
-    """Return a record for programs."""
+def info_of(name: str, record: ScheduleRecord, now: float) -> ScheduleInfo:
+    """Return a record for programs, at the time ``now``."""
     return ScheduleInfo(
         name,
         record.when,
@@ -72,7 +75,16 @@ def info_of(name: str, record: ScheduleRecord) -> ScheduleInfo:
         record.late,
         record.paused,
         record.ended,
+        record.missed + missed_of(record, now),
     )
+
+
+def missed_of(record: ScheduleRecord, now: float) -> int:
+    """Return the number of runs that were missed and that no process has decided about."""
+    until = now - GRACE - record.jitter
+    if record.next is None or record.ended or record.next > until:
+        return 0
+    return count_of(schedule_of(record.when, record.tz), record.next, until)
 
 
 def check_schedule_name(name: object) -> str:
@@ -95,15 +107,34 @@ def text_of_when(when: object) -> str:
 
 def schedule_of(when: str, tz: object) -> Schedule:
     """Return the schedule of a text of `text_of_when`, on the clocks of a time zone. Raises `BadOption`."""
-    if when.startswith(EVERY):
-        return Every(period_of(when.removeprefix(EVERY), "when"))
+    if when.split()[:1] == ["every"]:
+        return Every(_period(when))
     if when[:4].isdigit() and "-" in when:
         try:
             return At(aware(datetime.fromisoformat(when), "when").timestamp())
         except ValueError as error:
             if isinstance(error, BadOption):
                 raise
-    return Cron.checked(when, tz)
+    try:
+        return Cron.checked(when, tz)
+    except BadOption as error:
+        if error.option != "cron":
+            raise
+        problem = error.fix.partition(": ")[0]
+        raise BadOption("when", when, f"{WHEN} ({problem})") from None
+
+
+def _period(when: str) -> float:
+    """Return the seconds of a text such as ``every 10s``. Raises `BadOption`."""
+    given = when.removeprefix("every").strip()
+    try:
+        return period_of(given, "when")
+    except BadOption as error:
+        short = f"'every' needs a length of time of {error.fix.removeprefix('it must be ')}"
+        unknown = f"{given!r} is no length of time" if given else "a length of time must follow"
+        problem = short if error.fix.startswith("it must") else unknown
+        fix = "it must be such as 'every 10s', 'every 5m' or 'every 24h'; for times of day '0 9 * * mon'"
+        raise BadOption("when", when, f"{problem}; {fix}") from None
 
 
 def zone_of(tz: object) -> ZoneInfo:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from telex.errors import Closed, Timeout
 from telex.message import Message
-from telex.schedules.plan import ScheduleRecord, schedule_of
+from telex.schedules.plan import ScheduleRecord, missed_of, schedule_of
 from telex.schedules.store import BUCKET, CHANGES, NEEDS, decoded
 from telex.topics.transaction import engine_of
 from telex.triggers.claims import ClaimQueue
@@ -38,7 +38,7 @@ class ScheduleRecords(TriggerRecords):
     def __init__(self, runtime: Runtime, commands: CommandDispatcher) -> None:
         super().__init__(runtime)
         self._commands = commands
-        self._sent: list[Callable[[], object]] = []
+        self._sent: list[tuple[str, str, Callable[[], object]]] = []  # the schedule, the id of the run, and its sending
 
     async def read(self, name: str, start: float) -> tuple[TriggerRecord, int]:
         """Return a stored `ScheduleRecord`; a `TriggerRecord` and 0 when the schedule was deleted."""
@@ -53,18 +53,31 @@ class ScheduleRecords(TriggerRecords):
                 await self._commands.transport.expect(record.command)
         self._sent = []
         won = await super().commit_all(claims)
-        for accept in self._sent:
+        for name, id, accept in self._sent:
             try:
                 accept()
             except Exception as error:  # noqa: BLE001  # the command is refused; the other schedules run all the same
-                logger.error("a schedule did not send its command: %s", error)
+                logger.error("schedule %s has lost its run %s, which counts as missed: %s", name, id, error)
+                await self._note_missed(name)
         return won
+
+    async def _note_missed(self, name: str) -> None:
+        """Count the last run of a schedule as missed instead of fired."""
+        records = self._runtime.records("schedules")
+        while (stored := await records.get(BUCKET, name)) is not None:
+            record = decoded(stored.value)
+            record = replace(record, fired=record.fired - 1, missed=record.missed + 1)
+            if await records.put(BUCKET, name, msgspec.json.encode(record), stored.revision, self._expires(record)):
+                return
+
+    def _expires(self, record: ScheduleRecord) -> float | None:
+        return self._runtime.clock() + ENDED_KEPT_SECONDS if record.ended else None
 
     async def put(self, tx: Transaction, trigger: NamedTrigger, claim: FiringClaim, revision: int) -> bool:
         """Write a record, and publish or send its runs."""
         record, name = cast("ScheduleRecord", claim.record), trigger.name
-        expires = self._runtime.clock() + ENDED_KEPT_SECONDS if record.ended else None
-        if await engine_of(tx).put(BUCKET, name, msgspec.json.encode(record), revision, expires) is None:
+        value = msgspec.json.encode(record)
+        if await engine_of(tx).put(BUCKET, name, value, revision, self._expires(record)) is None:
             return False
         for instant, _ in claim.firings:
             id = f"{name}@{moment(instant).isoformat()}"
@@ -73,7 +86,7 @@ class ScheduleRecords(TriggerRecords):
                 continue
             accept = await self._commands.transport.send_in(tx, record.command, record.content, id)
             if accept is not None:
-                self._sent.append(accept)
+                self._sent.append((name, id, accept))
         return True
 
 
@@ -221,7 +234,11 @@ class ScheduleEntry:
         instants, following = due(
             schedule, record.last, record.start, self.asked, record.misfire, GRACE + record.jitter
         )
-        claimed = replace(record, next=following, ended=following is None)
+        if record.misfire == "all":  # the other missed instants are decided about later
+            missed = sum(self.asked - instant > GRACE + record.jitter for instant in instants)
+        else:
+            missed = missed_of(record, self.asked)
+        claimed = replace(record, next=following, ended=following is None, missed=record.missed + missed)
         if instants:
             fired, late = record.fired + len(instants), self.asked - instants[-1]
             claimed = replace(claimed, last=instants[-1], fired=fired, late=late)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from telex.durations import Duration
 from telex.errors import BadOption
-from telex.schedules.plan import ScheduleInfo, ScheduleRecord, check_schedule_name, info_of, jitter_of, text_of_when
+from telex.schedules.plan import ScheduleInfo, ScheduleRecord, check_schedule_name, jitter_of, text_of_when
 from telex.schedules.runner import ScheduleRunner
 from telex.schedules.store import ScheduleStore
 from telex.triggers.conditions.schedule import Misfire
@@ -107,8 +107,7 @@ class Schedules:
 
     async def get(self, name: str) -> ScheduleInfo | None:
         """Return a schedule, or None when it does not exist."""
-        found = await self._store.read(name)
-        return None if found is None else info_of(name, found[0])
+        return await self._store.get(name)
 
     async def pause(self, name: str) -> ScheduleInfo:
         """Stop a schedule in all processes until `resume`. Raises `BadOption` when it does not exist."""

@@ -27,6 +27,10 @@ CHANGES = "$schedules"
 NEEDS = ("records", "transactions", "record_transactions", "once_per_id")
 READ_AT_ONCE = 64
 """The number of records that are read together."""
+OTHERS = 4
+"""The share of the free places that a process fills before it counts all schedules again, since others add, too. To
+count is slow, because engines only list the names.
+"""
 Change = Callable[[ScheduleRecord], ScheduleRecord]
 
 
@@ -36,6 +40,8 @@ class ScheduleStore:
     def __init__(self, runtime: Runtime, commands: CommandDispatcher) -> None:
         self._runtime = runtime
         self._commands = commands
+        self._room = 0  # for schedules that this process adds before it counts all again
+        self._counted = 0.0
         self._zones: dict[str, ZoneInfo] = {}  # `zoneinfo` itself keeps few, and reads a file for each other one
 
     # -- reading
@@ -63,7 +69,13 @@ class ScheduleStore:
 
     async def list(self) -> list[ScheduleInfo]:
         """Return all schedules, sorted by name."""
-        return [info_of(name, record) for name, (record, _) in (await self.read_all()).items()]
+        found, now = await self.read_all(), self._runtime.clock()
+        return [info_of(name, record, now) for name, (record, _) in found.items()]
+
+    async def get(self, name: str) -> ScheduleInfo | None:
+        """Return a schedule, or None when it does not exist."""
+        found = await self.read(name)
+        return None if found is None else info_of(name, found[0], self._runtime.clock())
 
     # -- changing
 
@@ -72,13 +84,27 @@ class ScheduleStore:
         self.require()
         await self._load_zone(record.tz)
         record = planned(self._with_target(name, record), self._runtime.clock())
-        most = self._runtime.bounds.schedules
-        if len(await self._runtime.records("schedules").keys(BUCKET)) >= most:
-            raise BadOption("name", name, f"there must be at most {most} schedules on one engine: delete some first")
+        if not self._has_room():
+            await self._count(name)
+        self._room -= 1
         while (known := await self.read(name)) is None or known[0].ended:
             if await self._put(name, record, 0 if known is None else known[1]):
-                return info_of(name, record)
+                return info_of(name, record, self._runtime.clock())
         raise BadOption("name", name, "another schedule has this name; change or delete it, or give another name")
+
+    def _has_room(self) -> bool:
+        """Return true when the last count of all schedules is recent, and has left room for one more."""
+        return (
+            self._room > 0 and 0 <= self._runtime.clock() - self._counted < self._runtime.bounds.schedules_check_seconds
+        )
+
+    async def _count(self, name: str) -> None:
+        """Count all schedules, and note how many this process may add before the next count. Raises `BadOption`."""
+        most = self._runtime.bounds.schedules
+        left = most - len(await self._runtime.records("schedules").keys(BUCKET))
+        if left <= 0:
+            raise BadOption("name", name, f"there must be at most {most} schedules on one engine: delete some first")
+        self._room, self._counted = max(1, left // OTHERS), self._runtime.clock()
 
     async def change(self, name: str, changes: Mapping[str, Any]) -> ScheduleInfo | None:
         """Change fields of a schedule. New times count from now. Return its state, or None when it does not exist."""
@@ -113,7 +139,7 @@ class ScheduleStore:
             record, revision = known
             after = change(record)
             if after == record or await self._put(name, after, revision):
-                return info_of(name, after)
+                return info_of(name, after, self._runtime.clock())
         return None
 
     async def _put(self, name: str, record: ScheduleRecord, revision: int) -> bool:

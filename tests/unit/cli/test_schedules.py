@@ -28,7 +28,7 @@ def test_a_schedule_is_added_changed_paused_resumed_and_deleted(telex: Telex, ur
     assert json.loads(telex("schedules", "--json", "--url", url).out)[0]["paused"] is True
     assert "paused" not in telex("schedules", "resume", "weekly", "--url", url).out
     heading, row = telex("schedules", "list", "--url", url).out.splitlines()
-    assert heading.split() == ["NAME", "WHEN", "ZONE", "TARGET", "NEXT", "LAST", "RUNS", "STATE"]
+    assert heading.split() == ["NAME", "WHEN", "ZONE", "TARGET", "NEXT", "LAST", "RUNS", "MISSED", "STATE"]
     assert row.startswith("weekly  every 10s  Europe/Paris  topic ticks  20")
     assert telex("schedules", "show", "weekly", "--url", url).out.startswith("weekly: every 10s")
     assert telex("schedules", "delete", "weekly", "--url", url).out == "weekly: deleted\n"
@@ -40,7 +40,7 @@ def test_a_schedule_is_added_changed_paused_resumed_and_deleted(telex: Telex, ur
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("a", "0 9 * *", "--topic", "t"), "write five fields"),
+        (("a", "0 9 * *", "--topic", "t"), "a cron expression of five fields"),
         (("a", "@daily", "--topic", "t", "--tz", "Mars"), "the name of a time zone"),
         (("a", "@daily"), "give either command= or topic="),
         (("", "@daily", "--topic", "t"), "not empty"),

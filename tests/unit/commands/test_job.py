@@ -62,7 +62,8 @@ async def test_a_ticket_by_id_waits_for_a_running_command_and_cancels_it(url: st
         ticket = await hub.ticket(sent.id)
         assert not ticket.done
         assert await ticket.cancel()
-        assert (await ticket.outcome(timeout=5)).error == (await sent.outcome(timeout=5)).error
+        failure = telex.Failure("Cancelled", "cancelled", "its sender cancelled it")
+        assert (await ticket.outcome(timeout=5)).error == (await sent.outcome(timeout=5)).error == failure
         assert [job.state for job in await hub.commands(name="wait")] == ["cancelled"]
         assert not await ticket.cancel()
 

@@ -7,7 +7,15 @@ import pytest
 from msgspec.structs import replace
 
 from telex import BadName, BadOption
-from telex.schedules.plan import ScheduleRecord, check_schedule_name, planned, schedule_of, text_of_when
+from telex.schedules.plan import (
+    ScheduleRecord,
+    check_schedule_name,
+    info_of,
+    missed_of,
+    planned,
+    schedule_of,
+    text_of_when,
+)
 from telex.triggers.conditions.schedule import At, Cron, Every
 
 NOW = datetime(2026, 3, 28, 12, 0, tzinfo=UTC).timestamp()
@@ -31,8 +39,11 @@ def test_times_are_cron_a_period_or_an_instant(when: object, expected: object) -
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
-        ({"when": "0 9 * *"}, "write five fields"),
-        ({"when": "every day"}, "every|duration|seconds"),
+        ({"when": "0 9 * *"}, "of five fields, '0 9 [*] [*] mon', text such as 'every 10s'"),
+        ({"when": "every day"}, "'day' is no length of time; it must be such as 'every 10s', 'every 5m'"),
+        ({"when": "every"}, "a length of time must follow; it must be such as 'every 10s'"),
+        ({"when": "every 0s"}, "'every' needs a length of time of at least 0.001 s"),
+        ({"when": "hourly"}, r"bad when 'hourly': it must be a cron expression .* \(wrong number of fields\)"),
         ({"tz": "Mars/Olympus"}, "it must be the name of a time zone"),
         ({"when": "every 10s", "tz": "Mars/Olympus"}, "it must be the name of a time zone"),
         ({"misfire": "never"}, "it must be 'skip', 'once' or 'all'"),
@@ -61,3 +72,36 @@ def test_bad_names_are_refused(name: object) -> None:
 def test_local_times_follow_the_clocks_of_the_zone() -> None:
     record = planned(replace(RECORD, when="30 2 * * *", tz="Europe/Paris"), NOW)  # skipped on 29 March 2026
     assert record.next == datetime(2026, 3, 29, 1, 0, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("when", "next", "hours", "missed"),
+    [
+        ("every 10m", 600, 1, 6),
+        ("every 10m", 600, 599 / 3600, 0),
+        ("every 10m", 600, 601 / 3600, 1),
+        ("every 10m", None, 1, 0),
+        ("0 * * * *", 3600, 24, 23),  # the last one is not late yet
+        ("* * * * *", 60, 1000, 1000),
+        ("2026-03-28T13:00:00+00:00", 3600, 24, 1),
+    ],
+)
+def test_runs_that_were_due_and_not_decided_about_are_missed(
+    when: str, next: float | None, hours: float, missed: int
+) -> None:
+    record = replace(RECORD, when=when, start=NOW, next=None if next is None else NOW + next, missed=0)
+    now = NOW + hours * 3600 + (0.5 if when.startswith("0") else 1.0)
+    assert missed_of(record, now) == missed
+    assert missed_of(replace(record, ended=True), now) == 0
+    assert info_of("a", replace(record, missed=7), now).missed == 7 + missed
+
+
+def test_a_local_time_that_repeats_is_missed_once() -> None:
+    before = datetime(2026, 10, 24, 12, 0, tzinfo=UTC).timestamp()
+    record = planned(replace(RECORD, when="30 2 * * *", tz="Europe/Paris"), before)
+    assert missed_of(record, before + 2.5 * 86400) == 2
+
+
+def test_local_times_that_are_skipped_together_are_one_missed_run() -> None:
+    record = planned(replace(RECORD, when="0,30 2 * * *", tz="Europe/Paris"), NOW - 86400)
+    assert missed_of(record, NOW + 86400) == 3  # two on the day before

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 import telex
 from telex.schedules.schedules import runner_of
 from telex.testing.clock import VirtualClock
+from telex.triggers.conditions.schedule import Misfire
 from tests.support.internals import set_bounds
 from tests.support.loops import until
 from tests.support.postgres import url_of
@@ -138,3 +139,58 @@ async def test_an_engine_without_records_refuses_schedules_and_names_the_guarant
         for refused in (hub.schedules.add("tick", "every 1s", topic="ticks"), hub.schedules.list()):
             with pytest.raises(telex.Misuse, match=r"schedules.*does not guarantee `records`; use another one"):
                 await refused
+
+
+@pytest.mark.parametrize(("misfire", "fired"), [("once", 2), ("skip", 1), ("all", 6)])
+def test_runs_that_come_due_while_a_schedule_is_paused_are_counted_as_missed(misfire: Misfire, fired: int) -> None:
+    clock = VirtualClock()
+
+    async def main() -> None:
+        async with telex.Hub("memory://", clock=clock) as hub:
+            await hub.schedules.add("tick", "every 10s", topic="ticks", misfire=misfire)
+            await asyncio.sleep(15)
+            await hub.schedules.pause("tick")
+            await asyncio.sleep(50)
+            info = await hub.schedules.get("tick")
+            assert info is not None
+            assert (info.fired, info.missed, info.paused) == (1, 5, True)
+            assert [each.missed for each in await hub.schedules.list()] == [5]
+            await hub.schedules.resume("tick")
+            await asyncio.sleep(1)
+            info = await hub.schedules.get("tick")
+            assert info is not None
+            assert (info.fired, info.missed) == (fired, 5)
+            await asyncio.sleep(5)
+            info = await hub.schedules.get("tick")
+            assert info is not None
+            assert (info.fired, info.missed) == (fired + 1, 5)
+
+    clock.run(main())
+
+
+def test_a_command_that_is_refused_in_memory_is_logged_and_counted_as_missed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock, ran = VirtualClock(), list[int]()
+
+    async def main() -> None:
+        async with telex.Hub("memory://", clock=clock) as hub:
+            await hub.schedules.add("work", "every 10s", command="work", content="May")
+
+            @hub.command("work")
+            async def work(month: int) -> None:
+                ran.append(month)
+
+            await asyncio.sleep(15)
+            info = await hub.schedules.get("work")
+            assert info is not None
+            assert (info.fired, info.missed) == (0, 1)
+            await hub.schedules.change("work", content=5)
+            await asyncio.sleep(10)
+            info = await hub.schedules.get("work")
+            assert info is not None
+            assert (info.fired, info.missed, ran) == (1, 1, [5])
+
+    clock.run(main())
+    (record,) = [each for each in caplog.records if each.name == "telex.schedules"]
+    assert "schedule work has lost its run work@2026-01-01T00:00:10+00:00, which counts as missed" in record.message

@@ -2,10 +2,12 @@
 
 import asyncio
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
 import telex
+from telex.engines.memory.records import MemoryRecords
 from telex.hub import runtime_of
 from tests.support.internals import set_bounds
 
@@ -45,6 +47,19 @@ async def test_a_taken_name_and_too_many_schedules_are_refused() -> None:
             await hub.schedules.add("c", "@daily", topic="t")
         assert await hub.schedules.delete("a")
         await hub.schedules.add("c", "@daily", topic="t")
+
+
+async def test_schedules_are_counted_once_for_many_that_are_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with telex.Hub("memory://") as hub:
+        set_bounds(hub, schedules=50)
+        keys = MagicMock(wraps=MemoryRecords.keys)
+        monkeypatch.setattr(MemoryRecords, "keys", lambda self, bucket: keys(self, bucket))
+        for number in range(50):
+            await hub.schedules.add(f"s{number}", "@daily", topic="t")
+        with pytest.raises(telex.BadOption, match="there must be at most 50 schedules"):
+            await hub.schedules.add("more", "@daily", topic="t")
+        counted = [call for call in keys.call_args_list if call.args[1] == "$schedules"]
+        assert len(counted) < 25  # among them those of the process that fires
 
 
 async def test_changes_of_two_programs_are_both_kept(tmp_path: Path) -> None:

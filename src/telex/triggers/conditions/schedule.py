@@ -37,6 +37,8 @@ MACROS = {
 """The macros of cron, and the fields that they mean."""
 MAX_MISSED_AT_ONCE = 1000
 """The number of missed instants that are fired together; the others follow later."""
+MAX_COUNTED = 1000
+"""The largest number of missed instants of a cron expression that are counted at once."""
 
 
 class Schedule(Protocol):
@@ -174,6 +176,10 @@ class Cron(msgspec.Struct, frozen=True):
         found = next((found for found in self._instants(local, reverse=True) if found <= instant), None)
         return None if found is None or found <= start else found
 
+    def instants_from(self, instant: float) -> Iterator[float]:
+        """Iterate over the instants around and after ``instant``, in their order."""
+        return self._instants(self._local(instant)[0], reverse=False)
+
     def _local(self, instant: float) -> tuple[datetime, timedelta]:
         """Return the local time of an instant, and by how much the clocks went forward within the day before."""
         zone = ZoneInfo(self.tz)
@@ -243,6 +249,25 @@ def due(
     if latest is None or latest <= since or (misfire == "skip" and now - latest > grace):
         return [], following
     return [latest], following
+
+
+def count_of(schedule: Schedule, first: float, until: float, most: int = MAX_COUNTED) -> int:
+    """Return the number of instants from ``first``, which is an instant, up to and including ``until``. It is exact for
+    a period, and at most ``most`` for a cron expression, whose instants are counted one by one.
+    """
+    if until < first:
+        return 0
+    if isinstance(schedule, Every):
+        return 1 + floor((until - first) / schedule.period)
+    if not isinstance(schedule, Cron):
+        return 1
+    count, last = 1, first
+    for instant in schedule.instants_from(first):
+        if instant > until or count == most:
+            break
+        if instant > last:  # skipped local times have the same instant
+            count, last = count + 1, instant
+    return count
 
 
 def _from(schedule: Schedule, instant: float, start: float, now: float) -> Iterator[float]:
