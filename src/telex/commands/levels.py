@@ -34,17 +34,29 @@ class LeveledQueue(Generic[T]):
         self._levels[level].remove(item)
         self.size -= 1
 
-    def popleft(self) -> T:
-        """Remove and return the next item. Raises `IndexError` when the queue is empty."""
+    def next(self) -> tuple[Priority, bool]:
+        """Return the level of the next item, and true when it was passed over often enough to come before higher ones.
+        Raises `IndexError` when the queue is empty.
+        """
         waiting = [level for level in LEVELS if self._levels[level]]
         if not waiting:
             raise IndexError("the queue is empty")
         # the lowest first: it has waited for the others
-        chosen = next((level for level in reversed(waiting) if self._passed[level] >= MAX_PASSED), waiting[0])
-        for level in waiting:
-            self._passed[level] = 0 if level == chosen else self._passed[level] + 1
+        passed = next((level for level in reversed(waiting) if self._passed[level] >= MAX_PASSED), None)
+        return (waiting[0], False) if passed is None else (passed, True)
+
+    def popleft(self) -> T:
+        """Remove and return the next item. Raises `IndexError` when the queue is empty."""
+        chosen, _ = self.next()
+        for level in LEVELS:
+            if self._levels[level]:
+                self._passed[level] = 0 if level == chosen else self._passed[level] + 1
         self.size -= 1
         return self._levels[chosen].popleft()
+
+    def count(self, level: Priority) -> int:
+        """Return the number of items of a level."""
+        return len(self._levels[level])
 
     def __len__(self) -> int:
         return self.size

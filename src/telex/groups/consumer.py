@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,7 @@ class GroupConsumer:
         self._is_joined = False
         self._publisher: Publisher | None = None  # None where the engine takes nothing from a local log
         self._fetcher: asyncio.Task[None] | None = None
+        self._asked_at = 0.0  # the time of the loop at which the last fetch began
         self._is_asking = False  # True while `_fetch` waits for the engine
         self._is_interrupted = False
         self._leaving: asyncio.Event | None = None  # set after each settlement while it leaves
@@ -124,6 +126,11 @@ class GroupConsumer:
     def takes_from(self) -> tuple[str, str]:
         """The name of the group, and the pattern."""
         return self._group, self._pattern
+
+    @property
+    def idle_since(self) -> float:
+        """The time of the loop since when it waits in the engine for messages; infinite while it does not."""
+        return self._asked_at if self._is_asking else math.inf
 
     @property
     def unhandled(self) -> int:
@@ -202,7 +209,8 @@ class GroupConsumer:
                     self._is_joined = True
                     if leased.closing:
                         return
-                asked, self._is_asking = time(), True
+                self._asked_at = asked = time()
+                self._is_asking = True
                 fetched = await groups.fetch(*name, room, leased.lease_seconds, self._owner, WAIT_SECONDS)
                 self._is_asking = False
                 self._adapt_prefetch(fetched, room, asked, time())

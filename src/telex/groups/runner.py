@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from telex.errors import BadOption
 from telex.groups.consumer import GroupConsumer
-from telex.groups.leased import LeasedDeliveries
 from telex.handlers.origins import Origins
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
@@ -71,9 +70,9 @@ class GroupRunner:
         """Return the groups from which consumers of this hub take, each with its pattern."""
         return {consumer.takes_from for consumer in self.consumers}
 
-    def leased(self, group: str, pattern: str) -> LeasedDeliveries:
-        """Return the deliveries that the first consumer of a group on a pattern has leased."""
-        return next(each.leased for each in self.consumers if each.takes_from == (group, pattern))
+    def consumer(self, group: str, pattern: str) -> GroupConsumer:
+        """Return the first consumer of a group on a pattern."""
+        return next(each for each in self.consumers if each.takes_from == (group, pattern))
 
     # -- closing
 

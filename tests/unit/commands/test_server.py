@@ -38,7 +38,7 @@ async def test_content_for_a_function_without_arguments_is_refused_and_none_is_n
         return 3
 
     @hub.command("look")
-    async def look(context: telex.CommandContext[Any], message: telex.Message[Any]) -> bool:
+    async def look(context: telex.CommandContext[int], message: telex.Message[int]) -> bool:
         return context.content == message.content == 5
 
     async with hub:

@@ -48,6 +48,10 @@ MAX_ATTEMPTS = 3
 """The largest number of attempts of a command that does not run once, when its workers die. Attempts that ended because
 their hub closed do not count.
 """
+IDLE_SECONDS = 0.1
+"""The time for which a fetch has to wait until its group certainly has no message."""
+LANDING_SECONDS = 0.005
+"""The time in which fetched commands come from the engine to this worker."""
 OUTCOME_SECONDS = 3600.0
 """The time for which a large outcome is kept for its sender and for followers."""
 
@@ -103,10 +107,32 @@ class EngineWorker:
 
     def _join(self, server: CommandServer, spec: HandlerSpec, level: Priority) -> None:
         """Join the group of the commands with another priority. From now on the priorities share the calls."""
-        gate = self._gates.setdefault(server.command.name, PriorityGate(server))
-        topic = f"$command:{server.command.name}:{REQUESTS[level]}"
+        name = server.command.name
+        gate = self._gates.setdefault(name, PriorityGate(server, partial(self._has_commands, name)))
+        topic = f"$command:{name}:{REQUESTS[level]}"
         if gate.joins(level):
             self._groups.add(msgspec.structs.replace(spec, name=f"{spec.name} ({level})", patterns=(topic,)))
+
+    async def _has_commands(self, name: str, levels: Collection[Priority]) -> bool:
+        """Return true when commands of these priorities have not come to the gate: the engine has some for this worker,
+        or this worker has just fetched some. The engine is not asked about a priority whose fetch has waited for
+        `IDLE_SECONDS`.
+        """
+        if self._runtime.closed:
+            return False  # no fetch brings them
+        consumers = {level: self._groups.consumer(GROUP, f"$command:{name}:{REQUESTS[level]}") for level in levels}
+        since = asyncio.get_running_loop().time() - IDLE_SECONDS
+        fetching = {each.takes_from: each.leased for each in consumers.values() if each.idle_since > since}
+        if fetching:
+            infos = [info for info in await self._runtime.groups("commands").groups() if not info.paused]
+            found = [(info, leased) for info in infos if (leased := fetching.get((info.group, info.pattern)))]
+            if any(info.lag > info.leased + info.delayed for info, _ in found):
+                return True
+            if any(info.leased > len(leased.by_token) + leased.acks.pending for info, leased in found):
+                await asyncio.sleep(LANDING_SECONDS)  # they may be fetched for this worker, and not have come yet
+        begun = [each.priority for each in self.invocations.values() if each.command == name and each.counted]
+        waiting = self._gates[name].waiting
+        return any(len(consumers[level].leased.by_token) > begun.count(level) + waiting(level) for level in levels)
 
     async def _serve(self, server: CommandServer, message: Message[Any], delivery: Context[Any]) -> None:
         control = self._controls[server.command.name]
@@ -195,7 +221,7 @@ class EngineWorker:
             raise AssertionError("a worker gets its commands as deliveries")
         leased = self._leased.get(sent.topic)
         if leased is None:
-            leased = self._leased[sent.topic] = self._groups.leased(GROUP, sent.topic)
+            leased = self._leased[sent.topic] = self._groups.consumer(GROUP, sent.topic).leased
         if leased.is_certain and not delivery.lease_lost:
             return True
         return not delivery.lease_lost and await delivery.extend(server.command.lease)
@@ -366,7 +392,9 @@ class EngineWorker:
             invocation.cancel(hub)
 
     async def close(self) -> None:
-        """Stop publishing progress."""
+        """Stop publishing progress, and asking for commands of higher priorities."""
+        for gate in self._gates.values():
+            await gate.close()
         for task in self._publishing:
             task.cancel()
         await asyncio.gather(*self._publishing, return_exceptions=True)

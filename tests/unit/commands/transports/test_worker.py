@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 import telex
+from telex.commands.plan import Priority
 from telex.once.machine import Entry, fingerprint
 from tests.support.internals import groups_of, transport_of
 from tests.support.loops import until
@@ -319,3 +320,29 @@ async def test_a_worker_that_stalled_past_its_lease_publishes_no_second_outcome(
             assert await ticket.result(timeout=20) == outcome.result == "other"
         assert [each.commands[0].succeeded for each in (stalled.statistics(), other.statistics())] == [0, 1]
         assert len([message async for message in stalled.topic("$command:build:outcome").history()]) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("concurrency", [1, 2])
+async def test_waiting_commands_begin_by_priority_though_the_worker_has_not_fetched_them(
+    file: str, concurrency: int
+) -> None:
+    worker, begun, ended = telex.Hub(file), list[str](), asyncio.Event()
+
+    @worker.command("build", concurrency=concurrency)
+    async def build(name: str) -> None:
+        begun.append(name)
+        if len(begun) == 12:
+            ended.set()
+
+    async with telex.Hub(file) as sender:
+        counts: dict[Priority, int] = {"low": 3, "normal": 6, "high": 3}
+        for level, count in counts.items():
+            for number in range(count):
+                await sender.send("build", f"{level} {number}", priority=level)
+        async with worker:
+            await ended.wait()
+    levels = [name.partition(" ")[0] for name in begun]
+    first = levels.index("low")
+    assert first >= 8, "after so many commands of higher priorities"
+    assert levels[:first] + levels[first + 1 :] == ["high"] * 3 + ["normal"] * 6 + ["low"] * 2
