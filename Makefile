@@ -59,6 +59,11 @@ test-fast: $(TEST) ## run the tests that take under a quarter of a second each
 test-versions: $(VENV)/.made ## run every test on each installed Python from 3.11 on, and name the missing versions
 	@MAKE='$(MAKE)' scripts/test-versions $(BIN)/python
 
+.PHONY: test-postgres
+test-postgres: $(TEST) ## run the tests of PostgreSQL on the newest version that is installed; `make test` runs them on one
+	@TELEX_POSTGRES=$$($(BIN)/python scripts/postgres.py --newest) $(PYTEST) -n $(JOBS) --dist worksteal \
+	    tests/conformance/test_postgres.py tests/unit/engines/postgres $(ARGS)
+
 .PHONY: test-wheel
 test-wheel: $(TEST) $(WHEEL)/.installed ## build the wheel, install it by itself, and test from an empty folder what it could lack
 	@scripts/test-wheel $(WHEEL) $(BIN)/python -n $(CORES) --dist worksteal -m 'not slow and not browser' $(ARGS)

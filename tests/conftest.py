@@ -234,10 +234,3 @@ def postgres() -> Iterator[str]:
     """The connection string of a PostgreSQL server."""
     with server() as conninfo:
         yield conninfo
-
-
-@pytest.fixture(scope="session")
-def newest_postgres() -> Iterator[str]:
-    """The connection string of a PostgreSQL server of the newest version on this machine."""
-    with server(newest=True) as conninfo:
-        yield conninfo

@@ -28,12 +28,9 @@ def unopenable(url: str) -> Iterator[str]:
 class TestPostgres(Shifting, Conformance):
     conninfo = "host=/nowhere user=telex dbname=postgres"
 
-    version = "postgres"
-    """The name of the fixture of the server."""
-
     @pytest.fixture(autouse=True)
-    def server(self, request: pytest.FixtureRequest) -> Iterator[None]:
-        self.conninfo = request.getfixturevalue(self.version)
+    def server(self, postgres: str) -> Iterator[None]:
+        self.conninfo = postgres
         yield
         with psycopg.connect(self.conninfo, autocommit=True) as connection:
             connection.execute(f'DROP SCHEMA IF EXISTS "{self.schema}" CASCADE'.encode())
@@ -67,13 +64,3 @@ class TestPostgres(Shifting, Conformance):
 
     def unopenable(self) -> Iterator[Engine]:
         return map(engine_for, unopenable(url_of(self.conninfo, self.schema)))
-
-
-class TestNewestPostgres(TestPostgres):
-    """The suite on a server newer than that of Debian."""
-
-    version = "newest_postgres"
-
-    def test_the_server_is_newer_than_15(self) -> None:
-        with psycopg.connect(self.conninfo) as connection:
-            assert connection.info.server_version >= 160_000

@@ -67,7 +67,8 @@ class Crowd:
     async def hurt_them(self, seconds: float) -> None:
         """Kill one, or all for a while, again and again."""
         end = time.time() + seconds
-        stop = self._next_stop()
+        longest = min(6.0, seconds / 3)
+        stop = self._next_stop(longest)
         while time.time() < end:
             await asyncio.sleep(0.1 + self._chance.random() * 1.2)
             if time.time() < stop:
@@ -83,10 +84,10 @@ class Crowd:
             self.stops.append((began, time.time()))
             self._start_all()
             self.kills += WORKERS
-            stop = self._next_stop()
+            stop = self._next_stop(longest)
 
-    def _next_stop(self) -> float:
-        return time.time() + 2.5 + self._chance.random() * 6
+    def _next_stop(self, longest: float) -> float:
+        return time.time() + 2.5 + self._chance.random() * longest
 
     def busy(self, start: float, end: float) -> bool:
         """Whether some process was not itself, or waited for the disk."""

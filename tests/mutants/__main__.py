@@ -17,7 +17,7 @@ def main() -> int:
     parser.add_argument("--hand", action="store_true", help="put in the bugs of tests/mutants/hand.py")
     parser.add_argument("--only", default="", metavar="TEXT", help="those of them with this text in them")
     parser.add_argument("--sample", type=int, metavar="N", help="put in N generated bugs")
-    parser.add_argument("--seed", type=int, default=1, help="which are drawn (1)")
+    parser.add_argument("--seed", type=int, default=1, help="which are drawn, or examined first (1)")
     parser.add_argument("--package", action="append", default=[], metavar="P", help="only of this package: log, once")
     parser.add_argument(
         "--budget", type=float, default=sample.BUDGET_SECONDS, metavar="S", help="seconds of tests for each"
@@ -29,7 +29,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was found to a file")
     options = parser.parse_args()
     if options.examine:
-        return kernel.examine(options.examine)
+        return kernel.examine(options.examine, options.seed)
     if options.hand:
         return hand.put_in_all(options.only, options.jobs)
     if options.sample is None and options.again is None:

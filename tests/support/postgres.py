@@ -82,9 +82,9 @@ def programs(*options: str) -> Path:
 
 
 @contextmanager
-def startable(options: Sequence[str] = OPTIONS, port: int = 5432, *, newest: bool = False) -> Iterator[PostgresServer]:
+def startable(options: Sequence[str] = OPTIONS, port: int = 5432) -> Iterator[PostgresServer]:
     """A server that is not started yet, and its options; it is stopped when this is left."""
-    found = programs(*(["--newest"] if newest else []))
+    found = programs()
     folder = Path(tempfile.mkdtemp(prefix="telex-pg-"))
     try:
         server = PostgresServer(_reachable(found, folder), folder, options, port)
@@ -107,9 +107,9 @@ def _reachable(programs: Path, folder: Path) -> Path:
 
 
 @contextmanager
-def server(*, newest: bool = False) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The connection string of a server that runs until this is left."""
-    with startable(newest=newest) as startable_server:
+    with startable() as startable_server:
         startable_server.start()
         yield startable_server.conninfo
 

@@ -13,8 +13,10 @@ from bench.__main__ import QUESTIONS
 from bench.bars import BARS, Bar, Verdict, handler_allowance, judge
 from bench.fanout import QUESTION as FANOUT
 from bench.latency import QUESTION as LATENCY
+from bench.postgres_server import SHARED
 from bench.question import Answer, Figures
 from bench.ratios import Spread, compact, ratios, spread
+from tests.support.postgres import server
 
 ROOT = Path(__file__).parents[2]
 ABOUT: dict[str, object] = {
@@ -190,13 +192,18 @@ def test_a_quick_run_writes_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in QUESTIONS if name.startswith("postgres")])
-def test_a_quick_question_about_postgres_is_answered(name: str) -> None:
-    ran = run(name, "--quick", "--json")
+def test_quick_questions_about_postgres_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [name for name in QUESTIONS if name.startswith("postgres")]
+    with server() as conninfo:
+        monkeypatch.setenv(SHARED, conninfo)
+        ran = run(*names, "--quick", "--json")
     assert ran.returncode == 0, ran.stderr
-    contestants = json.loads(ran.stdout)["questions"][name]["contestants"]
-    assert any(about["cases"] for about in contestants.values())
-    assert all(about["cases"] or about["not measured"] for about in contestants.values())
+    questions = json.loads(ran.stdout)["questions"]
+    assert list(questions) == names
+    for name in names:
+        contestants = questions[name]["contestants"]
+        assert any(about["cases"] for about in contestants.values()), name
+        assert all(about["cases"] or about["not measured"] for about in contestants.values()), name
 
 
 @pytest.mark.slow

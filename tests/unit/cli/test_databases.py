@@ -1,4 +1,4 @@
-"""The commands on a PostgreSQL database, as processes of their own; `telex export | telex import` into one."""
+"""The commands on a PostgreSQL database; `telex export | telex import` into one, as processes of their own."""
 
 import json
 import os
@@ -78,7 +78,7 @@ def test_export_into_import_moves_a_file_into_a_database(url: str, tmp_path: Pat
     back = f"sqlite:///{tmp_path}/back.db"
     with Hub(back) as hub:
         hub.retain(">", messages=10_000)
-    assert program("import", "-", "--url", back, given=exported.out.encode()).out == "1702 messages\n"
+    assert program("import", "-", "--url", back, given=exported.out.encode()).out == "1,702 messages\n"
     assert kept(back) == kept(source)
 
 
@@ -91,33 +91,33 @@ def test_an_import_says_where_retention_keeps_fewer(url: str, tmp_path: Path) ->
                 tx.publish("orders", number)
     exported = program("export", "--url", source)
     ran = program("import", "-", "--url", url, given=exported.out.encode())
-    assert (ran.code, ran.out) == (0, "1100 messages\n")
+    assert (ran.code, ran.out) == (0, "1,100 messages\n")
     assert "orders keeps 1,000 of 1,100 imported" in ran.err
 
 
-def test_topics_and_history_of_a_database(url: str) -> None:
+def test_topics_and_history_of_a_database(url: str, telex: Telex) -> None:
     with Hub(url) as hub:
         for number, name in enumerate(("orders:2", "orders:1", "refunds")):
             hub.topic(name).publish({"number": number}, key="k")
         hub.retain("refunds", messages=0)
-    heading, *lines = program("topics", "--url", url).out.splitlines()
+    heading, *lines = telex("topics", "--url", url).out.splitlines()
     assert heading.split() == ["TOPIC", "MESSAGES", "BYTES", "LAST"]
     assert [line.split()[:2] for line in lines] == [["orders:1", "1"], ["orders:2", "1"], ["refunds", "0"]]
-    found = json.loads(program("topics", "orders:*", "--json", "--url", url).out)
+    found = json.loads(telex("topics", "orders:*", "--json", "--url", url).out)
     assert [(topic["topic"], topic["bytes"]) for topic in found] == [
         ("orders:1", len('{"number":1}')),
         ("orders:2", len('{"number":0}')),
     ]
-    history = program("history", "orders:1", "--json", "--url", url)
+    history = telex("history", "orders:1", "--json", "--url", url)
     assert json.loads(history.out)["content"] == {"number": 1}
     assert json.loads(history.out)["timestamp"][:19] == found[0]["last"][:19]
-    seen = program("sub", "orders:*", "--since", "earliest", "--count", "2", "--json", "--timeout", "20", "--url", url)
+    seen = telex("sub", "orders:*", "--since", "earliest", "--count", "2", "--json", "--timeout", "20", "--url", url)
     assert [json.loads(line)["content"]["number"] for line in seen.out.splitlines()] == [0, 1]
-    assert program("pub", "orders:1", "7", "--url", url).code == 0
-    assert program("history", "orders:1", "--last", "1", "--url", url).out.endswith("orders:1 2  7\n")
+    assert telex("pub", "orders:1", "7", "--url", url).code == 0
+    assert telex("history", "orders:1", "--last", "1", "--url", url).out.endswith("orders:1 2  7\n")
 
 
-def test_groups_and_dead_letters_of_a_database(url: str) -> None:
+def test_groups_and_dead_letters_of_a_database(url: str, telex: Telex) -> None:
     hub = Hub(url)
 
     @hub.on("orders", group="billing", run_in="loop")
@@ -128,20 +128,20 @@ def test_groups_and_dead_letters_of_a_database(url: str) -> None:
         hub.topic("orders").publish(7)
         with hub.topic("dead:billing").subscribe(start="earliest") as letters:
             letters.receive(timeout=20)
-    (group,) = json.loads(program("groups", "--json", "--url", url).out)
+    (group,) = json.loads(telex("groups", "--json", "--url", url).out)
     assert (group["group"], group["lag"], group["dead"]) == ("billing", 0, 1)
-    assert program("groups", "pause", "billing", "--url", url).out == "billing on orders: paused\n"
-    assert json.loads(program("groups", "--json", "--url", url).out)[0]["paused"]
-    letter = json.loads(program("dead", "list", "--json", "--url", url).out)
+    assert telex("groups", "pause", "billing", "--url", url).out == "billing on orders: paused\n"
+    assert json.loads(telex("groups", "--json", "--url", url).out)[0]["paused"]
+    letter = json.loads(telex("dead", "list", "--json", "--url", url).out)
     assert (letter["reason"], letter["message"]["content"]) == ("no", 7)
-    assert program("dead", "show", str(letter["position"]), "--url", url).code == 0
-    assert program("dead", "retry", "--group", "billing", "--url", url).out == "1 delivered again\n"
-    assert json.loads(program("groups", "--json", "--url", url).out)[0]["lag"] == 1
-    assert program("groups", "forget", "billing", "--yes", "--url", url).code == 0
-    assert json.loads(program("groups", "--json", "--url", url).out) == []
+    assert telex("dead", "show", str(letter["position"]), "--url", url).code == 0
+    assert telex("dead", "retry", "--group", "billing", "--url", url).out == "1 delivered again\n"
+    assert json.loads(telex("groups", "--json", "--url", url).out)[0]["lag"] == 1
+    assert telex("groups", "forget", "billing", "--yes", "--url", url).code == 0
+    assert json.loads(telex("groups", "--json", "--url", url).out) == []
 
 
-def test_triggers_and_once_of_a_database(url: str) -> None:
+def test_triggers_and_once_of_a_database(url: str, telex: Telex) -> None:
     hub = Hub(url)
     hub.every("1h", name="mornings", topic="morning")
 
@@ -151,15 +151,15 @@ def test_triggers_and_once_of_a_database(url: str) -> None:
 
     with hub:
         assert hub.call("charge", 7, key="order-7") == 8
-    shown = json.loads(program("once", "show", "charge", "order-7", "--json", "--url", url).out)
+    shown = json.loads(telex("once", "show", "charge", "order-7", "--json", "--url", url).out)
     assert (shown["state"], shown["result"]) == ("done", 8)
-    assert program("once", "forget", "charge", "order-7", "--yes", "--url", url).code == 0
-    assert program("once", "show", "charge", "order-7", "--url", url).code == 1
-    (trigger,) = json.loads(program("triggers", "--json", "--url", url).out)
+    assert telex("once", "forget", "charge", "order-7", "--yes", "--url", url).code == 0
+    assert telex("once", "show", "charge", "order-7", "--url", url).code == 1
+    (trigger,) = json.loads(telex("triggers", "--json", "--url", url).out)
     assert trigger["trigger"] == "mornings"
-    assert program("triggers", "pause", "mornings", "--url", url).out == "mornings: paused\n"
-    assert program("triggers", "resume", "mornings", "--url", url).code == 0
-    assert json.loads(program("triggers", "fire", "mornings", "--json", "--url", url).out)["fired"] == 1
+    assert telex("triggers", "pause", "mornings", "--url", url).out == "mornings: paused\n"
+    assert telex("triggers", "resume", "mornings", "--url", url).code == 0
+    assert json.loads(telex("triggers", "fire", "mornings", "--json", "--url", url).out)["fired"] == 1
 
 
 @pytest.mark.parametrize("command", ["check", "compact"])

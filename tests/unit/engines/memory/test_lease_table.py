@@ -29,7 +29,7 @@ def run(pattern: str, plan: list[Step]) -> None:
 
 @pytest.mark.parametrize("pattern", ["t:1", "t:*"])
 def test_a_group_is_as_the_model_says(pattern: str) -> None:
-    @settings(max_examples=30)
+    @settings(max_examples=15)
     @given(plan=steps(removal=False))
     def check(plan: list[Step]) -> None:
         run(pattern, plan)
@@ -40,7 +40,7 @@ def test_a_group_is_as_the_model_says(pattern: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("pattern", ["t:1", "t:*", ">"])
 def test_a_group_is_as_the_model_says_for_long(pattern: str) -> None:
-    @settings(max_examples=250)
+    @settings(max_examples=120)
     @given(plan=steps(removal=False))
     def check(plan: list[Step]) -> None:
         run(pattern, plan)
