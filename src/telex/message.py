@@ -125,7 +125,7 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
 
     @property
     def expires(self) -> datetime | None:
-        """The time, aware, in UTC, from which on no handler gets the message; None without ``publish(ttl=)``."""
+        """The time, aware, in UTC, from which on no reader gets the message; None without ``publish(ttl=)``."""
         moment = None if self._headers is None else expiry_in(self._headers)
         return None if moment is None else datetime.fromtimestamp(moment, UTC)
 

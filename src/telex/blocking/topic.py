@@ -9,14 +9,16 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, cast, overload
 
+import msgspec
+
 from telex.blocking.thread import HubThread
 from telex.durations import Duration
 from telex.errors import Closed
 from telex.log.options import Overflow
 from telex.log.start import Start
-from telex.message import Lost, Message, Position
-from telex.topics.batches import position_before
-from telex.topics.subscription import MAX_BATCH, AnySubscription, SubscriptionStatistics, check_limit
+from telex.message import Lost, Message, Position, has_expired
+from telex.topics.batches import check_limit, position_before
+from telex.topics.subscription import MAX_BATCH, AnySubscription, SubscriptionStatistics, cursor_of
 from telex.topics.topic import Key, TopicStatistics
 from telex.topics.topic import Topic as AsyncTopic
 
@@ -157,6 +159,8 @@ class BlockingSubscription(Generic[Item]):
         self._subscription = subscription
         self._thread = thread
         self._ahead: deque[Item] = deque()
+        self._checks = False  # True when prefetched messages may expire
+        self._expired = 0  # the number of prefetched messages that have expired
 
     def __enter__(self) -> Self:
         """Join the log."""
@@ -178,11 +182,23 @@ class BlockingSubscription(Generic[Item]):
         """Iterate over all messages, until the hub or the subscription is closed."""
         while True:
             while self._ahead:
+                if self._checks and not self._prefetched():
+                    break
                 yield self._ahead.popleft()
             batch = self._thread.wait(self._next_batch(AHEAD))
             if not batch:
                 return
             self._ahead.extend(batch)
+            self._checks = cursor_of(self._subscription).log.expires
+
+    def _prefetched(self) -> bool:
+        """Return true when a prefetched message is left. Messages that have expired are discarded."""
+        if self._ahead and self._checks:
+            now = cursor_of(self._subscription).log.observer.now()
+            while self._ahead and isinstance(first := self._ahead[0], Message) and has_expired(first, now):
+                self._ahead.popleft()
+                self._expired += 1
+        return bool(self._ahead)
 
     async def _next_batch(self, limit: int) -> tuple[Item, ...]:
         async for batch in self._subscription.batches(limit):
@@ -191,26 +207,33 @@ class BlockingSubscription(Generic[Item]):
 
     def receive(self, timeout: Duration | None = None) -> Item:
         """Wait for the next message and return it; as ``telex.Subscription.receive``."""
-        if self._ahead:
+        if self._prefetched():
             return self._ahead.popleft()
         return cast("Item", self._thread.wait(self._subscription.receive(timeout)))
 
     def receive_nowait(self) -> Item:
         """Return the next message, or raise `WouldBlock` when none waits."""
-        if self._ahead:
+        if self._prefetched():
             return self._ahead.popleft()
         return cast("Item", self._thread.call(self._subscription.receive_nowait))
 
     def receive_many_nowait(self, limit: int = MAX_BATCH) -> tuple[Item, ...]:
         """Return at most ``limit`` of the messages that wait, or raise `WouldBlock` when none waits."""
-        if not self._ahead:
+        check_limit(limit)
+        if not self._prefetched():
             return self._thread.call(lambda: self._subscription.receive_many_nowait(limit))
-        return self.receive_many(limit)
+        return self._take_prefetched(limit)
 
     def batches(self, limit: int = MAX_BATCH) -> Iterator[tuple[Item, ...]]:
         """Iterate over batches of all waiting messages, at most ``limit`` each, until the subscription ends."""
         check_limit(limit)
-        while batch := self.receive_many(limit) if self._ahead else self._thread.wait(self._next_batch(limit)):
+        while True:
+            if self._prefetched():
+                batch = self._take_prefetched(limit)
+            else:
+                batch = self._thread.wait(self._next_batch(limit))
+            if not batch:
+                return
             yield batch
 
     @property
@@ -231,10 +254,15 @@ class BlockingSubscription(Generic[Item]):
         """Wait for a message, and return all messages that wait, at most ``limit``; as
         ``telex.Subscription.receive_many``."""
         check_limit(limit)
-        if not self._ahead:
+        if not self._prefetched():
             return self._thread.wait(self._subscription.receive_many(limit, timeout))
-        count = min(limit, len(self._ahead))
-        return tuple(self._ahead.popleft() for _ in range(count))
+        return self._take_prefetched(limit)
+
+    def _take_prefetched(self, limit: int) -> tuple[Item, ...]:
+        taken: list[Item] = []
+        while len(taken) < limit and self._prefetched():
+            taken.append(self._ahead.popleft())
+        return tuple(taken)
 
     @property
     def waiting(self) -> int:
@@ -253,4 +281,5 @@ class BlockingSubscription(Generic[Item]):
 
     def statistics(self) -> SubscriptionStatistics:
         """Return the statistics of the subscription."""
-        return self._thread.call(self._subscription.statistics)
+        found, expired = self._thread.call(self._subscription.statistics), self._expired
+        return msgspec.structs.replace(found, received=found.received - expired, expired=found.expired + expired)

@@ -50,6 +50,7 @@ from telex.gateway.protocol import (
 from telex.gateway.topic_quota import TopicQuota
 from telex.message import Lost
 from telex.observe.inbound import carry
+from telex.topics.subscription import receive_waiting
 
 if TYPE_CHECKING:
     from telex.topics.subscription import ReportingSubscription
@@ -280,7 +281,9 @@ class Connection:
         while subscription.waiting:
             async with self._turn:
                 await self._outbox.drained()
-                batch = await subscription.receive_many(limit)
+                batch = await receive_waiting(subscription, limit)
+                if not batch:
+                    return
                 size = 0
                 for frame in self._frames(topic, subscription, batch, keep=False):
                     await self._outbox.drained()

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from telex.message import Message
+from telex.message import Message, has_expired
 
 if TYPE_CHECKING:
     from typing import Protocol, Self
@@ -183,6 +183,21 @@ class Buffer:
         count = min(left, limit)
         self.current.__setstate__(start + count)
         return run if count == len(run) else run[start : start + count]
+
+    def pass_expired(self, now: float) -> int:
+        """Pass over the next messages of `current` that have expired at ``now``. Return their number."""
+        run, start = self.run, len(self.run) - self.left
+        end = start
+        while end < len(run) and has_expired(run[end], now):
+            end += 1
+        self.current.__setstate__(end)
+        return end - start
+
+    def unexpired(self, limit: int, now: float) -> int:
+        """Return the number of messages of `current` before the next one that has expired, at most ``limit``."""
+        run, start = self.run, len(self.run) - self.left
+        end = min(len(run), start + limit)
+        return next((at for at in range(start, end) if has_expired(run[at], now)), end) - start
 
     def put_back(self) -> None:
         """Empty `current`: the rest of it becomes the first held run."""

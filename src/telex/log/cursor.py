@@ -8,45 +8,22 @@ is taken, and every take first checks whether the log has passed `Cursor.limit`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from telex.log.buffer import Buffer, Run, UnloadedRange
-from telex.log.log import NEVER
+from telex.log.log import NEVER, Log
 from telex.log.options import Options
-from telex.log.overflow import ClosePolicy, policy_for
+from telex.log.overflow import BYTES_RUN, ClosePolicy, Policy, policy_for
+from telex.log.state import EMPTY, ENDED, HOLE, READY, REMOVED, UNLOADED, State
 from telex.message import Lost, Message, Reason
-
-if TYPE_CHECKING:
-    from telex.log.log import Log
-    from telex.log.overflow import Policy
-
-
-BYTES_RUN = 64
-"""The longest run that is loaded at once where bytes are bounded, since its rest is measured at every check."""
-
-
-class State(Enum):
-    """The result of `Cursor.load`, and of a take when no message is ready."""
-
-    READY = "a message waits in `current`"
-    HOLE = "a Lost is reported first"
-    EMPTY = "no message waits"
-    ENDED = "no message waits, and none will"
-    UNLOADED = "the next messages have to be read from the engine; see `Cursor.supply`"
-
-
-REMOVED = "removed"
-"""The reason for which a cursor accepts nothing more when its topic was removed."""
-READY, HOLE, EMPTY, ENDED, UNLOADED = State.READY, State.HOLE, State.EMPTY, State.ENDED, State.UNLOADED
 
 
 class Cursor:
     """A place in a log, and the messages that wait there for one subscriber.
 
     A subscriber calls `take` or `take_many`. After a `take` it may iterate over ``buffer.current`` as long as
-    ``log.end <= cursor.limit``. Invariant: published = received + lost + waiting; each property is counted on
-    its own. Invariant: while ``log.end <= limit``, all messages from `open` to the log's end are accepted.
+    ``log.end <= cursor.limit``. Invariant: published = received + lost + expired + waiting; each property is counted
+    on its own. Invariant: while ``log.end <= limit``, all messages from `open` to the log's end are accepted.
     """
 
     __slots__ = (
@@ -65,12 +42,14 @@ class Cursor:
         "closed",
         "ended",
         "error",
+        "expired",
         "lasting",
         "limit",
         "log",
         "open",
         "options",
         "successor",
+        "takes_expired",
     )
 
     def __init__(self, log: Log, options: Options, start: int, hole: Lost | None = None) -> None:
@@ -89,6 +68,8 @@ class Cursor:
         self.lasting: bool = False  # whether it goes on when its topic has come to its end
         self.successor: Cursor | None = None  # where its subscriber goes on when it has taken all of this log
         self.behind: Cursor | None = None  # the cursor before it, while its subscriber has not come to this one
+        self.takes_expired: bool = False  # True for a subscriber that decides itself about expired messages
+        self.expired: int = 0  # the number of messages that were left out, since they had expired
         self._started = start if hole is None else start - hole.count
         self._stopped: int | None = None  # the log's end when the cursor stopped accepting messages
         self._lost = 0 if hole is None else hole.count
@@ -118,20 +99,37 @@ class Cursor:
         if self._report is not None:
             return HOLE
         found = READY if self.buffer.current.__length_hint__() else self._advance()
-        if self._hole is not None:
-            hole, self._hole = self._hole, None
-            if self.options.report_lost:
-                last = self.place - 1
-                numbers = self.log.seq(hole - 1) + 1, self.log.seq(last)
-                self._report = Lost(last - hole + 1, *numbers, self._reason)
+        if self._hole is not None and self._reports_hole():
+            return HOLE
+        if self.log.expires and not self.takes_expired:
+            return self._load_unexpired(found)
+        plain = self._policy.longest is None and self.ended is None and not self.buffer.runs
+        self._direct = plain and self.open == self.buffer.next
+        return ENDED if found is EMPTY and self.ended is not None else found
+
+    def _reports_hole(self) -> bool:
+        hole, self._hole = self._hole, None
+        if hole is not None and self.options.report_lost:
+            numbers = self.log.seq(hole - 1) + 1, self.log.seq(self.place - 1)
+            self._report = Lost(self.place - hole, *numbers, self._reason)
+        return self._report is not None
+
+    def _load_unexpired(self, found: State) -> State:
+        """Return the state after `load`, without the messages that have expired; every take calls `load` again."""
+        self._direct, self.limit, now = False, -1, self.log.observer.now()
+        while found is READY:
+            self.expired += self.buffer.pass_expired(now)
+            if self.buffer.left:
+                return READY
+            found = self._advance()
+            if self._hole is not None and self._reports_hole():
                 return HOLE
-        plain = self._policy.longest is None and self.ended is None
-        self._direct = plain and not self.buffer.runs and self.open == self.buffer.next
         return ENDED if found is EMPTY and self.ended is not None else found
 
     def _sync(self) -> None:
         self._direct = False
-        self._policy.sync(self, self.log.end)
+        if self._stopped is None:
+            self._policy.sync(self, self.log.end)
 
     def take(self) -> Message[Any] | Lost | State:
         """Return the next message, or the hole before it; EMPTY, ENDED or UNLOADED when there is none."""
@@ -157,8 +155,8 @@ class Cursor:
         return self.tell() if state is HOLE else state
 
     def take_many(self, limit: int) -> tuple[Message[Any] | Lost, ...] | State:
-        """Return all waiting messages, at most ``limit``; a hole is returned alone. EMPTY, ENDED or UNLOADED as
-        `take`.
+        """Return all waiting messages up to the next one that has expired, at most ``limit``; a hole is returned alone.
+        EMPTY, ENDED or UNLOADED as `take`.
         """
         log, buffer = self.log, self.buffer
         end = log.end
@@ -173,12 +171,17 @@ class Cursor:
                 return run
         state = self.load()
         if state is READY:
-            run = self.buffer.take_many(limit)
+            run, expired = self._take_run(limit), self.expired
             if self._policy.longest == 1:  # such policies load one message at a time
-                while len(run) < limit and self.load() is READY:
-                    run += self.buffer.take_many(limit - len(run))
+                while len(run) < limit and self.load() is READY and self.expired == expired:
+                    run += self._take_run(limit - len(run))
             return run
         return (self.tell(),) if state is HOLE else state
+
+    def _take_run(self, limit: int) -> Run:
+        if self.log.expires and not self.takes_expired:
+            limit = self.buffer.unexpired(limit, self.log.observer.now())
+        return self.buffer.take_many(limit)
 
     def tell(self) -> Lost:
         """Return the hole that `load` found. Call it once, after `load` returned HOLE."""
@@ -363,17 +366,16 @@ class Cursor:
         following = Cursor(log, self.options, log.end, Lost(lost, log.end, log.end - 1, "epoch"))
         if not self.options.report_lost:
             following._report = None
-        following.lasting, following.behind, before.successor = self.lasting, before, following
+        following.lasting, following.takes_expired = self.lasting, self.takes_expired
+        following.behind, before.successor = before, following
 
     def _has_room_behind(self) -> bool:
         """Return whether the messages of removed epochs that wait for its subscriber fit into its buffer."""
-        options, waiting = self.options, 0
-        each: Cursor | None = self
-        while each is not None:
-            waiting += each.waiting
-            each = each.behind
-        bounded = options.buffer < NEVER and options.buffer_bytes is None
-        return bounded and self.waiting > 0 and waiting <= options.buffer
+        bounded = self.options.buffer < NEVER and self.options.buffer_bytes is None
+        return bounded and self.waiting > 0 and self._waiting_behind() <= self.options.buffer
+
+    def _waiting_behind(self) -> int:
+        return self.waiting + (0 if self.behind is None else self.behind._waiting_behind())
 
     def move_on(self) -> Cursor | None:
         """Return the cursor of the next epoch, whose messages the subscriber takes now; None when there is none."""
@@ -411,11 +413,6 @@ class Cursor:
     # -- counts
 
     @property
-    def slow(self) -> bool:
-        """True when the cursor was ended because it was slow."""
-        return self.ended == "slow"
-
-    @property
     def last(self) -> int:
         """The number of the last message that was taken."""
         return self.buffer.last
@@ -430,7 +427,7 @@ class Cursor:
     def received(self) -> int:
         """The number of messages that were taken."""
         self._settle()
-        return self.buffer.taken - self.buffer.left
+        return self.buffer.taken - self.buffer.left - self.expired
 
     @property
     def lost(self) -> int:

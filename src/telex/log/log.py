@@ -16,7 +16,7 @@ import msgspec
 
 from telex.log.numbers import Numbers
 from telex.log.options import Options
-from telex.message import Message, Reason, time_of
+from telex.message import EXPIRES, Message, Reason, headers_of, time_of
 from telex.names import is_pattern
 
 _open = attrgetter("open")
@@ -87,6 +87,9 @@ class LogObserver(Protocol):
     blocked: dict[Any, None]
     """The publishers that wait for room at a blocking cursor, in the order they came."""
 
+    def now(self) -> float:
+        """Return the time, in seconds since 1970. Asked only when the next message of a log may have expired."""
+
     def notify(self) -> None:
         """Wake the waiting readers: messages were appended."""
 
@@ -100,6 +103,10 @@ class NoObserver:
     def __init__(self) -> None:
         self.waiters: dict[Any, None] = {}
         self.blocked: dict[Any, None] = {}
+
+    def now(self) -> float:
+        """Return a time at which no message has expired."""
+        return 0.0
 
     def notify(self) -> None:
         """Do nothing: no reader waits."""
@@ -153,6 +160,7 @@ class Log:
         "cursors",
         "end",
         "epoch",
+        "expires",
         "first",
         "holders",
         "measures",
@@ -201,6 +209,7 @@ class Log:
         self.holders: dict[LogReader, None] = {}
         self.tails: dict[LogReader, int] = {}  # the cursors for which the log keeps this number of last messages
         self.measures: bool = False  # True when the retention or a cursor bounds bytes, or did
+        self.expires: bool = False  # True when a message that expires came to it
         # publishers ask these cursors before an append: policies block and fail
         self.blocking_cursors: list[LogReader] = []
         self.observer: LogObserver = NO_OBSERVER
@@ -232,6 +241,13 @@ class Log:
         for cursor in self.cursors:
             cursor.limit = -1  # a limit of -1 makes the cursor call its policy before the next take
 
+    def expect(self, messages: Sequence[Message[Any]]) -> None:
+        """Have readers look for expired messages from now on, if one of ``messages`` expires. They are added next."""
+        if not self.expires and any(map(headers_of, messages)):
+            self.expires = any(EXPIRES in (headers_of(message) or ()) for message in messages)
+            if self.expires:
+                self._all_look()
+
     def append(self, message: Message[Any], now: float) -> None:
         """Add one message, number ``end``. The cost does not depend on the number of cursors."""
         self.messages.append(message)
@@ -243,6 +259,7 @@ class Log:
 
     def extend(self, messages: Sequence[Message[Any]], now: float) -> None:
         """Add several messages at once."""
+        self.expect(messages)
         self.messages += messages
         self.end = end = self.end + len(messages)
         if end >= self.trim_at:
@@ -367,6 +384,7 @@ class Log:
 
     def prepend(self, messages: Sequence[Message[Any]]) -> None:
         """Add older messages, right before the oldest message of this process."""
+        self.expect(messages)
         self.messages[:0] = messages
         self.base -= len(messages)
         if self.numbers is not None and messages:

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from telex.log.cursor import Cursor
 
 
+BYTES_RUN = 64
+"""The longest run that is loaded at once where bytes are bounded, since its rest is measured at every check."""
+
+
 def fitting(cursor: Cursor, end: int) -> int:
     """Return the number up to but not including which the arriving messages fit into the buffer. Where bytes are
     bounded, at most ``end``, since the sizes of later messages are unknown.

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextvars import Context
 from functools import partial
 from itertools import repeat
+from time import time
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 from weakref import ref
 
@@ -117,13 +118,16 @@ def wake_all(waiters: Iterable[Waiter]) -> None:
 
 
 class Notifier:
-    """The `LogObserver` of one log in an event loop: wakes the tasks that wait for messages, or for room."""
+    """The `LogObserver` of one log in an event loop: wakes the tasks that wait for messages, or for room. ``clock``
+    returns seconds since 1970.
+    """
 
-    __slots__ = ("blocked", "waiters")
+    __slots__ = ("blocked", "now", "waiters")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time) -> None:
         self.waiters: dict[Waiter, None] = {}
         self.blocked: dict[Any, None] = {}
+        self.now: Callable[[], float] = clock
 
     def notify(self) -> None:
         """Wake the waiting readers: at once when they are few, else in one callback of the loop."""

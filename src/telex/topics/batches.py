@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from telex.checks import whole
 from telex.errors import Misuse
-from telex.log.cursor import EMPTY, Cursor, State
+from telex.log.cursor import Cursor
+from telex.log.state import EMPTY, State
 from telex.message import Message, Position
 from telex.names import is_pattern
 from telex.process.waiters import Waiter
@@ -57,6 +59,19 @@ class Batches(Generic[Item]):
             except BaseException:
                 cursor.log.observer.waiters.pop(waiter, None)
                 raise
+
+
+def chain_of(cursor: Cursor) -> Iterator[Cursor]:
+    """Iterate over a cursor and its successors in later epochs of the topic."""
+    each: Cursor | None = cursor
+    while each is not None:
+        yield each
+        each = each.successor
+
+
+def check_limit(limit: object) -> None:
+    """Raise `BadOption` unless ``limit`` is a number of messages, at least 1."""
+    whole(limit, "limit", "it must be at least 1, the largest number of messages to take")
 
 
 def position_before(message: Message[Any], topic: str, after: Position, left: int) -> Position:

@@ -16,7 +16,7 @@ from telex.engines.contract import Engine
 from telex.log.cursor import Cursor
 from telex.log.dedup import Window
 from telex.log.log import Log, Retention
-from telex.message import Draft, LazyId, Message, check_id, check_key, id_text, own_headers, size_of
+from telex.message import Draft, LazyId, Message, check_id, check_key, headers_of, id_text, own_headers, size_of
 from telex.observe.headers import Carrier, carried, carried_in, carries_nothing, with_carried
 from telex.topics.backpressure import PublishQueue
 from telex.topics.connection import EngineConnection
@@ -188,6 +188,8 @@ class LocalPublisher(Publisher):
 
     def _put(self, message: Message[Any], now: float) -> None:
         for log in (self.log, *self.feeds):
+            if headers_of(message) is not None:
+                log.expect((message,))
             log.append(message, now)
 
     def _carrying(self, append: Callable[[], None], headers: dict[str, str] | None) -> None:

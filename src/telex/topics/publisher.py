@@ -134,7 +134,7 @@ class Publisher(ABC):
         self.light: bool = False  # true when publishing is only an append to `log`
         self.plain: bool = False  # true when `light`, and no message has carried headers
         self.skips: Callable[[], bool] = carries_nothing  # of a `light` message: counts it, true for no span or carry
-        log.observer = Notifier()
+        log.observer = Notifier(clock)
 
     # -- publishing
 
@@ -259,6 +259,7 @@ class Publisher(ABC):
                     if cursor.is_full(message.size if cursor.options.buffer_bytes is not None else 0):
                         cursor.end("slow", slow=True)
         for log in logs:
+            log.expect((message,))
             log.append(message, now)
 
     def skip(self, count: int, reason: Reason) -> None:
@@ -390,7 +391,7 @@ class Publisher(ABC):
     def renew(self, log: Log) -> None:
         """Continue with another log: this one was removed. Readers continue there after their waiting messages."""
         old, self.log = self.log, log
-        log.observer, self.origin = Notifier(), log.end
+        log.observer, self.origin = Notifier(self.clock), log.end
         log.tell(old.noted)
         for cursor in list(old.cursors):
             cursor.go_on(log)

@@ -210,8 +210,8 @@ class TopicRegistry:
 
     def _feed_pattern(self, publisher: Publisher, pattern: Pattern) -> None:
         matching = [each for each in self._every_topic() if pattern.matches(each.id)]
-        for message in merge(*(each.backlog() for each in matching), key=time_of):
-            publisher.log.append(message, time_of(message))
+        kept = list(merge(*(each.backlog() for each in matching), key=time_of))
+        publisher.log.extend(kept, self.clock())
         self.patterns[publisher.id] = Fed(pattern, publisher)
         for each in matching:
             self._link(each)

@@ -14,10 +14,11 @@ from telex.codec.content import hold
 from telex.engines.contract import Engine, Store
 from telex.engines.contract.store import Extent, Holed
 from telex.errors import EngineFailed, WouldBlock
-from telex.log.cursor import REMOVED, Cursor
+from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention, cached
 from telex.log.options import Options
 from telex.log.start import Start
+from telex.log.state import REMOVED
 from telex.message import Draft, Lost, Message, Position, size_of, time_of
 from telex.names import is_pattern
 from telex.observe.headers import Carrier
@@ -326,6 +327,7 @@ class EnginePublisher(Publisher):
             cursor.supply(start, place + lost.count, (), "unreadable")
             return
         messages = found if lost is None else found[: found.index(lost)]  # the messages after it are read again
+        log.expect(messages)
         if messages and log.numbers is not None:
             log.numbers.extend(place, messages)
         cursor.supply(start, place + len(messages), messages, first=place)

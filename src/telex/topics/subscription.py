@@ -1,26 +1,25 @@
-"""`Subscription`: the asyncio shell around a cursor. The cursor makes decisions; the subscription waits and is
-woken.
-"""
+"""`Subscription`: the asyncio shell around a cursor: the cursor makes decisions, and the subscription waits for it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
+from operator import add
 from types import AsyncGeneratorType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, cast
 
 import msgspec
 
-from telex.checks import whole
 from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import Closed, Misuse, SlowSubscriber, Timeout, WouldBlock
-from telex.log.cursor import EMPTY, ENDED, UNLOADED, Cursor, State
+from telex.log.cursor import Cursor
 from telex.log.options import Options, Overflow
 from telex.log.start import Start
+from telex.log.state import EMPTY, ENDED, UNLOADED, State
 from telex.message import Lost, Message, Position
 from telex.process.waiters import Waiter, within
-from telex.topics.batches import Batches
+from telex.topics.batches import Batches, chain_of, check_limit
 from telex.topics.publisher import FINISHED, Found, Publisher
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ MAX_BATCH = 4096
 
 
 class SubscriptionStatistics(msgspec.Struct, frozen=True):
-    """The counts of all messages since a subscription began: ``published == received + lost + waiting``."""
+    """The counts of all messages since a subscription began: ``published == received + lost + expired + waiting``."""
 
     topic: str
     published: int
@@ -44,6 +43,8 @@ class SubscriptionStatistics(msgspec.Struct, frozen=True):
     overflow: Overflow
     ended: str | None
     """None while it is open, else the reason of its end: ``closed``, ``finished``, ``slow``, ``failed``."""
+    expired: int = 0
+    """The messages that the subscription left out, because they had expired when their turn came."""
 
 
 class AnySubscription(Generic[T, Item]):
@@ -64,7 +65,7 @@ class AnySubscription(Generic[T, Item]):
         self._options = options
         self._start = start
         self._cursor: Cursor | None = None
-        self._past = (0, 0, 0)  # the messages of earlier epochs: published, received, lost
+        self._past = (0, 0, 0, 0)  # the messages of earlier epochs: published, received, lost, expired
         self._waiter: Waiter | None = None  # a waiter that is free
         self._iterator: AsyncGeneratorType[Item, None] | None = None
 
@@ -107,7 +108,7 @@ class AnySubscription(Generic[T, Item]):
         cursor = self._cursor
         if cursor is None or cursor.closed:
             return
-        for each in list(_chain(cursor)):
+        for each in list(chain_of(cursor)):
             each.close()
             if each.log.observer.waiters:
                 each.log.observer.notify()
@@ -237,7 +238,8 @@ class AnySubscription(Generic[T, Item]):
     async def receive_many(self, limit: int = MAX_BATCH, timeout: Duration | None = None) -> tuple[Item, ...]:
         """Wait for a message, and return all waiting messages, at most ``limit``. Raises as `receive`.
 
-        A `Lost` is returned alone. Subscribers at the same place get the same tuple.
+        A `Lost` is returned alone, and a batch ends before a message that has expired. Subscribers at the same place
+        get the same tuple.
         """
         check_limit(limit)
         deadline = None if timeout is None else _deadline(timeout)
@@ -268,23 +270,23 @@ class AnySubscription(Generic[T, Item]):
     @property
     def lost(self) -> int:
         """The number of messages that this subscriber has missed."""
-        return self._past[2] + sum(each.lost for each in _chain(self._counted()))
+        return self._past[2] + sum(each.lost for each in chain_of(self._counted()))
 
     @property
     def waiting(self) -> int:
         """The number of messages that wait to be taken."""
-        return sum(each.waiting for each in _chain(self._counted()))
+        return sum(each.waiting for each in chain_of(self._counted()))
 
     @property
     def ended(self) -> str | None:
         """None while messages may come, else the reason of the end: ``closed``, ``finished``, ``slow``, ``failed``."""
-        *_, last = _chain(self._counted())
+        *_, last = chain_of(self._counted())
         return "closed" if last.closed else last.ended
 
     def statistics(self) -> SubscriptionStatistics:
         """Return the counts now, also for a closed subscription."""
-        options, (published, received, _) = self._options, self._past
-        cursors = list(_chain(self._counted()))
+        options, (published, received, _, expired) = self._options, self._past
+        cursors = list(chain_of(self._counted()))
         return SubscriptionStatistics(
             self.topic,
             published + sum(each.published for each in cursors),
@@ -294,6 +296,7 @@ class AnySubscription(Generic[T, Item]):
             options.buffer,
             options.overflow,
             self.ended,
+            expired + sum(each.expired for each in cursors),
         )
 
     # -- internal
@@ -317,8 +320,8 @@ class AnySubscription(Generic[T, Item]):
         if following is None:
             return False
         if cursor is self._cursor:  # no other task was first
-            published, received, lost = self._past
-            self._past = published + cursor.published, received + cursor.received, lost + cursor.lost
+            counts = cursor.published, cursor.received, cursor.lost, cursor.expired
+            self._past = tuple(map(add, self._past, counts))
             self._cursor = following
         return True
 
@@ -357,7 +360,7 @@ class AnySubscription(Generic[T, Item]):
         self._waiter = waiter
 
     def _raise_if_failed(self, cursor: Cursor) -> None:
-        if cursor.slow:
+        if cursor.ended == "slow":
             error = SlowSubscriber(self.topic, self.lost, self._options.buffer)
             cursor.stop()
             raise error
@@ -406,15 +409,16 @@ class ReportingSubscription(AnySubscription[T, Message[T] | Lost]):
 
 def enter(subscription: AnySubscription[Any, Any], *, lasting: bool = False) -> None:
     """Join the log without waiting. The log has to be in this process, or the start ``"new"``. ``lasting``: the
-    subscription does not end with the last message of a trigger.
+    subscription does not end with the last message of a trigger, and also gets the messages that have expired.
     """
     subscription._enter()
-    cursor_of(subscription).lasting = lasting
+    cursor = cursor_of(subscription)
+    cursor.lasting = cursor.takes_expired = lasting
 
 
 def end_with_topic(subscription: AnySubscription[Any, Any]) -> None:
     """Let a lasting subscription end with the last message of a trigger."""
-    for each in _chain(subscription._counted()):
+    for each in chain_of(subscription._counted()):
         each.lasting = False
 
 
@@ -428,22 +432,18 @@ async def receive_or_end(subscription: AnySubscription[Any, Item]) -> Item:
     return await subscription._receive_or_end()
 
 
+async def receive_waiting(subscription: AnySubscription[Any, Item], limit: int) -> tuple[Item, ...]:
+    """Return waiting messages as `AnySubscription.receive_many`, or nothing when all of them have expired."""
+    while (batch := (cursor := subscription._entered()).take_many(limit)) is not EMPTY:
+        if not isinstance(batch, State):
+            return cast("tuple[Item, ...]", batch)
+        await subscription._more(cursor, batch, None, None)
+    return ()
+
+
 def cursor_of(subscription: AnySubscription[Any, Any]) -> Cursor:
     """Return the cursor of a subscription that was entered."""
     return subscription._counted()
-
-
-def _chain(cursor: Cursor) -> Iterator[Cursor]:
-    """Iterate over a cursor and its successors in later epochs of the topic."""
-    each: Cursor | None = cursor
-    while each is not None:
-        yield each
-        each = each.successor
-
-
-def check_limit(limit: object) -> None:
-    """Raise `BadOption` unless ``limit`` is a number of messages, at least 1."""
-    whole(limit, "limit", "it must be at least 1, the largest number of messages to take")
 
 
 def _deadline(timeout: Duration) -> float:

@@ -76,8 +76,8 @@ class Topic(Generic[T]):
         ``id`` is a new UUIDv7 unless given. An id that was published within the engine's window stores nothing, and the
         stored message is returned. ``headers`` are text to text. Groups handle messages of one ``key`` one after the
         other. With ``delay``, or ``at`` (an aware datetime), the engine stores the message and publishes it later; the
-        returned message has the number 0. With ``ttl``, no handler gets the message from that time after its publishing
-        on, and `history` leaves it out (`Message.expires`).
+        returned message has the number 0. With ``ttl``, no reader gets the message from that time after its publishing
+        on (`Message.expires`).
 
         Waits for the engine, and for subscribers with ``overflow="block"``, at most ``timeout`` seconds. A call that is
         cancelled or times out while it waits for subscribers has published nothing; while it waits for the engine, the

@@ -1,8 +1,10 @@
 """Topics and subscriptions without asyncio."""
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import islice
+from time import time
 
 import pytest
 
@@ -76,3 +78,31 @@ def test_timeouts_and_would_block() -> None:
             inbox.receive(timeout=timedelta(milliseconds=1))
         assert inbox.lost == 0
         assert inbox.statistics().published == 0
+
+
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda inbox: [message.content for message in islice(inbox, 1)],
+        lambda inbox: [inbox.receive(timeout=5).content],
+        lambda inbox: [inbox.receive_nowait().content],
+        lambda inbox: [message.content for message in inbox.receive_many(1)],
+        lambda inbox: [message.content for message in inbox.receive_many_nowait(1)],
+        lambda inbox: [message.content for message in next(inbox.batches(1))],
+    ],
+    ids=["loop", "receive", "receive_nowait", "receive_many", "receive_many_nowait", "batches"],
+)
+def test_a_message_that_expires_while_it_is_prefetched_is_left_out(
+    take: Callable[[telex.blocking.Subscription[telex.Message[int]]], list[int]],
+) -> None:
+    ahead = [0.0]
+    with telex.blocking.Hub(clock=lambda: time() + ahead[0]) as hub:
+        topic = hub.topic("numbers", int)
+        with topic.subscribe() as inbox:
+            for number, ttl in enumerate((None, "10s", "10s", "1h")):
+                topic.publish(number, ttl=ttl)
+            assert next(iter(inbox)).content == 0  # the others are prefetched
+            ahead[0] = 11.0
+            assert take(inbox) == [3]
+            found = inbox.statistics()
+            assert (found.published, found.received, found.expired, found.lost) == (4, 2, 2, 0)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -64,6 +65,20 @@ async def test_a_pattern_continues_after_any_of_its_events() -> None:
         async with aclosing(events(pattern, last)) as body:
             await parts(body, 1)
             assert data(await parts(body, 2)) == ["1", "2"]
+
+
+async def test_expired_messages_are_no_events_and_not_lost(url: str) -> None:
+    ahead = [0.0]
+    async with telex.Hub(url, clock=lambda: time() + ahead[0]) as hub:
+        topic = hub.topic("orders")
+        for number, ttl in enumerate((None, "10s", None, "10s", None)):
+            await topic.publish(number, ttl=ttl)
+        ahead[0] = 11.0
+        async with aclosing(events(topic, start="earliest")) as body:
+            found = await parts(body, 4)
+        assert data(found[1:]) == ["0", "2", "4"]
+        async with aclosing(events(topic, found[2].partition("\n")[0].removeprefix("id: "))) as body:
+            assert data((await parts(body, 2))[1:]) == ["4"]
 
 
 async def test_missing_messages_are_an_event_and_the_client_goes_on(url: str) -> None:

@@ -154,7 +154,7 @@ async def test_an_engine_that_fails_while_it_is_read_ends_the_subscription_alone
     async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN)) as client:
         hub.topic("a").publish_nowait(1)
         with monkeypatch.context() as patch:
-            patch.setattr("telex.topics.subscription.ReportingSubscription.receive_many", broken)
+            patch.setattr("telex.gateway.connection.receive_waiting", broken)
             ref = client.send("subscribe", topic="a", since="earliest")
             frames = [await client.receive() for _ in range(4)]
         assert [frame["op"] for frame in frames] == ["hello", "subscribed", "error", "ended"]

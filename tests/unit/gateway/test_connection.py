@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from time import time
 
 import pytest
 
@@ -342,3 +343,27 @@ async def test_the_trace_of_a_call_goes_into_the_messages_of_its_command() -> No
         headers = {"traceparent": parent, "color": "red"}
         assert (await client.ask("call", name="build", headers=headers))["content"] == {"traceparent": parent}
         assert (await client.ask("call", name="build"))["content"] == {}
+
+
+async def test_expired_messages_are_not_sent_and_hold_up_no_other_subscription() -> None:
+    ahead = [0.0]
+    async with telex.Hub("memory://", clock=lambda: time() + ahead[0]) as hub:
+        gateway = Gateway(hub, rules=OPEN)
+        for number in range(3):
+            await hub.topic("offers:old").publish(number, ttl="10s")
+        await hub.topic("offers:new").publish("kept")
+        await hub.topic("offers:new").publish("old", ttl="10s")
+        await hub.topic("offers:new").publish("last")
+        ahead[0] = 11.0
+        async with WebSocketClient(gateway) as client:
+            assert (await client.ask("subscribe", topic="offers:old", since="earliest"))["op"] == "subscribed"
+            assert (await client.ask("subscribe", topic="offers:*", since="earliest"))["op"] == "subscribed"
+            frames = [await client.receive() for _ in range(2)]
+            assert [[m["content"] for m in frame["messages"]] for frame in frames] == [["kept"], ["last"]]
+            again = frames[0]["position"]
+            await hub.topic("offers:old").publish("new")
+            frame = await client.receive()
+            assert [m["content"] for m in frame["messages"]] == ["new"]
+        async with WebSocketClient(gateway) as client:
+            await client.ask("subscribe", topic="offers:*", since=again)
+            assert [m["content"] for m in (await client.receive())["messages"]] == ["last", "new"]

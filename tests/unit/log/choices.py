@@ -69,4 +69,6 @@ tunings: st.SearchStrategy[Tuning] = st.builds(
 
 seconds: st.SearchStrategy[float] = st.sampled_from([0.5, 1.0, 2.5, 10.0])
 
+ttls: st.SearchStrategy[float | None] = st.sampled_from([None, None, 0.5, 2.0, 20.0])
+
 Make = Callable[[str], Message[Any]]

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from telex import Lost, Message, Position
-from telex.log.cursor import Cursor, State
-from telex.log.log import Log, Retention, Tuning
+from telex.log.cursor import Cursor
+from telex.log.log import Log, NoObserver, Retention, Tuning
 from telex.log.options import Options
 from telex.log.start import find
+from telex.log.state import State
+from telex.message import EXPIRES
 from tests.unit.log import choices
 from tests.unit.log.model import Reader, Shelf, Told
 
@@ -48,10 +50,22 @@ class Loop:
                 yield NOTHING if state is State.EMPTY else OVER
 
 
+class Clocked(NoObserver):
+    """What tells a log the time, for messages that expire."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = 1_000_000.0
+
+    def now(self) -> float:
+        return self.time
+
+
 class Subscriber:
     """A cursor, the loop over it, and the model of it."""
 
-    def __init__(self, number: int, cursor: Cursor, reader: Reader) -> None:
+    def __init__(self, number: int, cursor: Cursor, reader: Reader, clock: Clocked) -> None:
+        self.clock = clock
         self.number = number
         self.cursor = cursor
         self.reader = reader
@@ -75,7 +89,7 @@ class Subscriber:
         """Take one thing and compare it; whether there was one."""
         item = {"take": self.by_take, "one": self.by_one, "loop": self.by_loop}[way]()
         self.expect(item)
-        if item == OVER and self.cursor.slow:
+        if item == OVER and self.cursor.ended == "slow":
             self.cursor.stop()
             self.reader.stop()
         return item not in (NOTHING, OVER)
@@ -88,11 +102,14 @@ class Subscriber:
         assert 1 <= len(items) <= limit
         for item in items:
             self.expect(item)
+        loads = self.cursor.options.overflow in ("latest", "block") and isinstance(items[-1], Message)
+        if loads and len(items) < limit:
+            self.reader.pass_expired(self.clock.time)  # such policies load one more message to see that none is there
         if isinstance(hole := self.reader.peek(), Lost):
             self.reader.noticed = hole
 
     def expect(self, item: Told | str) -> None:
-        expected: Told | str | None = self.reader.take(item)
+        expected: Told | str | None = self.reader.take(item, self.clock.time)
         if expected is None:
             expected = NOTHING if self.reader.ended is None else OVER
         note(f"subscriber {self.number} is given {shown(item)}")
@@ -105,11 +122,13 @@ class Subscriber:
         cursor, reader = self.cursor, self.reader
         accounts = (cursor.published, cursor.received, cursor.lost, cursor.waiting)
         published, received, lost, waiting = accounts
-        assert published == received + lost + waiting, f"{published} published = {received} + {lost} + {waiting}"
+        expired = cursor.expired
+        sums = f"{published} published = {received} + {lost} + {waiting} + {expired} expired"
+        assert published == received + lost + waiting + expired, sums
+        assert expired == reader.expired, sums
         assert accounts == reader.accounts(), f"published, received, lost, waiting: {accounts}"
         assert cursor.last == reader.position, f"position {cursor.last}, and the last received is {reader.position}"
         assert cursor.ended == reader.ended, f"ended as {cursor.ended}"
-        assert cursor.slow == (reader.ended == "slow")
 
 
 def shown_state(state: State) -> str:
@@ -128,7 +147,7 @@ class LogMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.now = 1_000_000.0
+        self.clock = Clocked()
         self.subscribers: list[Subscriber] = []
 
     @initialize(retention=choices.retentions, tuning=choices.tunings, looks=st.booleans())
@@ -136,23 +155,37 @@ class LogMachine(RuleBasedStateMachine):
         self.looks = looks
         self.longest = tuning.longest_run
         self.log = Log("a", "epoch", retention, 1, tuning=tuning)
+        self.log.observer = self.clock
         self.shelf = Shelf(retention, "epoch")
 
     # -- what can happen
 
-    @rule(contents=choices.bursts)
-    def publish(self, contents: list[str]) -> None:
+    @property
+    def now(self) -> float:
+        return self.clock.time
+
+    @rule(before=choices.bursts, contents=choices.bursts, after=choices.bursts, seconds=choices.seconds)
+    def publish_expiring(self, before: list[str], contents: list[str], after: list[str], seconds: float) -> None:
+        self.publish(before, 20.0)
+        self.publish(contents, 1.0)
+        self.publish(after)
+        self.pass_time(seconds)
+
+    @rule(contents=choices.bursts, ttl=choices.ttls)
+    def publish(self, contents: list[str], ttl: float | None = None) -> None:
+        headers = None if ttl is None else {EXPIRES: f"{self.now + ttl:.6f}"}
         for content in contents:
-            message = Message(content, "a", self.log.end, 1, self.now)
+            message = Message(content, "a", self.log.end, 1, self.now, headers, None, len(content))
             full = {c.options.overflow for c in self.log.blocking_cursors if c.is_full(message.size)}
             assert full == self.shelf.refusal(message), f"{full or 'nobody'} turns the publisher down"
             if not full:
+                self.log.expect((message,))
                 self.log.append(message, self.now)
                 self.shelf.publish(message, self.now)
 
     @rule(seconds=choices.seconds)
     def pass_time(self, seconds: float) -> None:
-        self.now += seconds
+        self.clock.time += seconds
 
     @rule(retention=choices.retentions)
     def retain(self, retention: Retention) -> None:
@@ -192,7 +225,7 @@ class LogMachine(RuleBasedStateMachine):
         assert place == self.shelf.find(start, self.now), f"start={asked}"
         cursor = Cursor(self.log, options, *place)
         reader = self.shelf.subscribe(options, *place, self.longest)
-        subscriber = Subscriber(len(self.subscribers), cursor, reader)
+        subscriber = Subscriber(len(self.subscribers), cursor, reader, self.clock)
         self.subscribers.append(subscriber)
         return subscriber
 
@@ -254,7 +287,9 @@ class LogMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.subscribers)
     @rule(who=st.integers(0, 4))
     def resume(self, who: int) -> None:
-        """Who begins again where another stands is given all that is kept after it, or told first that it is gone."""
+        """Who begins again where another stands is given all that is kept after it and has not expired, or told first
+        that it is gone.
+        """
         old = self.subscribers[who % len(self.subscribers)]
         position = Position(old.cursor.last, "epoch")
         new = self.join(Options("drop_newest", report_lost=True), position)
@@ -262,7 +297,10 @@ class LogMachine(RuleBasedStateMachine):
         while (item := new.by_take()) is not NOTHING:
             new.expect(item)
             given += range(item.first, item.last + 1) if isinstance(item, Lost) else [item.seq]
-        assert given == list(range(position.seq + 1, self.log.end))
+        expired = {arrival.number for arrival in self.shelf.arrivals if arrival.expired(self.now)}
+        missing = set(range(position.seq + 1, self.log.end)) - set(given)
+        assert missing <= expired
+        assert given == sorted(given)
         new.cursor.end("closed")
         new.reader.end("closed")
         self.subscribers.remove(new)

@@ -12,6 +12,7 @@ from typing import Any
 from telex import Lost, Message, Position
 from telex.log.log import Retention
 from telex.log.options import Options
+from telex.message import EXPIRES
 
 Told = Message[Any] | Lost
 
@@ -29,6 +30,9 @@ class Arrival:
         content = self.message.content
         assert isinstance(content, str)
         return len(content)
+
+    def expired(self, now: float) -> bool:
+        return EXPIRES in self.message.headers and float(self.message.headers[EXPIRES]) <= now
 
 
 @dataclass(eq=False)
@@ -125,6 +129,7 @@ class Reader:
         self.gone: list[int] = []  # the numbers of what it missed
         self.waiting: list[Arrival] = []
         self.received: list[Arrival] = []
+        self.expired = 0
         self.position = start - 1  # of the last that it received
         self.next = start  # the number after the last that it received, or after the last that it was told
         self.ended: str | None = None
@@ -221,8 +226,21 @@ class Reader:
             return Lost(until - self.next, self.next, until - 1, "trimmed" if trimmed else "overflow")
         return self.waiting[0].message if self.waiting else None
 
-    def take(self, given: object = None) -> Told | None:
+    def pass_expired(self, now: float) -> None:
+        """Pass over the next messages that have expired; a hole before them is told first."""
+        while self.told is None and self.waiting and self.waiting[0].expired(now):
+            number = self.waiting[0].number
+            if self.options.report_lost and number > self.next:
+                return
+            self.grab()
+            self.waiting.pop(0)
+            self.hand -= 1
+            self.expired += 1
+            self.position, self.next = number, number + 1
+
+    def take(self, given: object = None, now: float = 0.0) -> Told | None:
         """One message or hole; None when nothing waits. ``given`` is what the kernel gave."""
+        self.pass_expired(now)
         item, noticed = self.peek(), self.noticed
         self.noticed = None
         if noticed is not None and noticed == given and isinstance(item, Lost) and item.first == noticed.first:
@@ -250,5 +268,6 @@ class Reader:
 
     def accounts(self) -> tuple[int, int, int, int]:
         """Published, received, lost, waiting."""
-        assert self.published == len(self.received) + self.lost + len(self.waiting), "the model does not add up"
+        counted = len(self.received) + self.lost + self.expired + len(self.waiting)
+        assert self.published == counted, "the model does not add up"
         return self.published, len(self.received), self.lost, len(self.waiting)

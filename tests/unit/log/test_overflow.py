@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from telex import Lost, Message
-from telex.log.cursor import Cursor, State
+from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention
 from telex.log.options import Options, Overflow
+from telex.log.state import State
 
 
 def log_of(count: int = 0) -> Log:
@@ -50,7 +51,7 @@ def test_a_subscriber_that_takes_nothing_gets_the_messages_of_its_policy(
     cursor = Cursor(log, Options(overflow, buffer=3, report_lost=True), 1)
     publish(log, *["a"] * 10)
     assert taken(cursor) == given
-    assert cursor.slow == (overflow == "close")
+    assert (cursor.ended == "slow") == (overflow == "close")
     lost = sum(item.count for item in given if isinstance(item, Lost))
     assert accounts(cursor) == (10, 10 - lost, lost, 0)
 
@@ -77,7 +78,7 @@ def test_the_backlog_does_not_count_and_is_not_dropped(overflow: Overflow) -> No
     cursor = Cursor(log, Options(overflow, buffer=2), 1)
     publish(log, "a", "a")
     assert cursor.waiting == 7
-    assert not cursor.slow
+    assert cursor.ended != "slow"
     if overflow in ("block", "fail"):
         assert cursor.is_full(1)
     else:
@@ -112,7 +113,7 @@ def test_a_message_larger_than_the_bytes_never_fits() -> None:
     publish(log, "aaaaa", "aaaa")
     assert taken(newest) == [2]
     assert taken(close) == []
-    assert close.slow
+    assert close.ended == "slow"
 
 
 def test_a_smaller_message_may_fit_behind_one_that_did_not() -> None:

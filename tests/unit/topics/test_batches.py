@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 import telex
-from telex.log.cursor import Cursor, State
+from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention
 from telex.log.options import Options
+from telex.log.state import State
 from telex.topics.batches import Batches
 from tests.support.loops import idle
 
@@ -68,6 +69,9 @@ class Shell:
     def __init__(self) -> None:
         self.waiters: dict[Any, None] = {}
         self.blocked: dict[Any, None] = {}
+
+    def now(self) -> float:
+        return 0.0
 
     def notify(self) -> None: ...
 

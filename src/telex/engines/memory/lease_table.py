@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from telex.engines.contract.groups import DEAD_LETTER_ACTIONS, DeadLetter, Delivery, GroupInfo, Settlement
-from telex.log.cursor import Cursor, State
+from telex.log.cursor import Cursor
 from telex.log.log import NEVER
 from telex.log.options import Options
+from telex.log.state import State
 
 if TYPE_CHECKING:
     from telex.log.log import Log
@@ -73,7 +74,7 @@ class LeaseTable:
         self.pattern: str = pattern
         self.paused: bool = False
         self._cursor = Cursor(log, Options(buffer=NEVER), first)
-        self._cursor.lasting = True
+        self._cursor.lasting = self._cursor.takes_expired = True
         self.entries: dict[int, LeaseEntry] = {}
         self._dead: dict[int, LeaseEntry] = {}
         self.lines: dict[str, Line] = {}
@@ -292,7 +293,7 @@ class LeaseTable:
         """Continue with number ``first`` of the log. Leased messages and dead letters stay."""
         log, old = self.log, self._cursor
         self._cursor = Cursor(log, Options(buffer=NEVER), first)
-        self._cursor.lasting = True
+        self._cursor.lasting = self._cursor.takes_expired = True
         _stop(old)
         self.entries = {position: entry for position, entry in self.entries.items() if entry.state == LEASED}
         self.lines = {}
