@@ -102,6 +102,7 @@ bench: $(BENCH) ## run the benchmarks; writes bench/results.json and bench/resul
 docs: $(DOCS) ## build the documentation into site/
 	@rm -rf site
 	@$(BIN)/zensical build --clean --strict $(ARGS)
+	@$(BIN)/python scripts/reference.py
 	@# The pages link to the picture where it is in the repository; the site has a copy of its own.
 	@mkdir -p site/bench
 	@cp bench/results.svg site/bench/

@@ -1,4 +1,4 @@
-"""The reference shows every public attribute of the classes that are on it.
+"""The reference has every public name, and shows every public attribute of the classes that are on it.
 
 A page shows an attribute that has a docstring of its own, or all of a class with ``show_if_no_docstring``. The
 docstring of a class may describe its attributes in place of that, ``like this``.
@@ -10,10 +10,13 @@ import re
 import textwrap
 from collections.abc import Iterator
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from scripts.reference import found, missing_in
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference.md").read_text()
 SHOWN = re.findall(r"^::: ([\w.]+)\n((?:    .*\n)*)", PAGE, re.MULTILINE)
@@ -23,14 +26,60 @@ INTERNAL = {
 """Attributes that the objects of a hub use among themselves."""
 
 
-def found(name: str) -> Any:
-    """What a name of the page stands for."""
-    path, *rest = name.split(".")
-    thing: Any = import_module(path)
-    for part in rest:
-        path = f"{path}.{part}"
-        thing = getattr(thing, part) if hasattr(thing, part) else import_module(path)
-    return thing
+GATHERED = (
+    "telex",
+    "telex.blocking",
+    "telex.chat",
+    "telex.codec",
+    "telex.dashboard",
+    "telex.engines",
+    "telex.gateway",
+    "telex.middleware",
+    "telex.observe",
+    "telex.once",
+    "telex.testing.conformance",
+)
+"""The modules with public names, which are their ``__all__``."""
+WITHOUT_ALL = (
+    "telex.ext.asyncapi",
+    "telex.ext.cloudevents",
+    "telex.ext.django",
+    "telex.ext.fastapi",
+    "telex.ext.litestar",
+    "telex.ext.sse",
+    "telex.testing.clock",
+    "telex.testing.recorder",
+)
+"""The modules whose own functions and classes are public."""
+NOT_SHOWN = {"telex.__version__", "telex.codec.STANDARD", "telex.codec.hold"}
+
+
+def public_names() -> Iterator[str]:
+    for module in GATHERED:
+        yield from (f"{module}.{name}" for name in import_module(module).__all__)
+    for module in WITHOUT_ALL:
+        for name, value in vars(import_module(module)).items():
+            if not name.startswith("_") and getattr(value, "__module__", None) == module and callable(value):
+                yield f"{module}.{name}"
+
+
+def test_every_public_name_is_on_the_page() -> None:
+    names = {name for name, _ in SHOWN}
+    shown = {id(found(name)) for name in names}
+    missing = [name for name in public_names() if name not in names and id(found(name)) not in shown]
+    assert set(missing) - NOT_SHOWN == set()
+
+
+def test_every_name_of_the_page_is_a_block_of_its_own() -> None:
+    lines = PAGE.splitlines()
+    assert [line for before, line in pairwise(lines) if line.startswith(":::") and before] == []
+    assert len(SHOWN) == len({name for name, _ in SHOWN})
+
+
+def test_the_built_page_is_checked_for_names_and_docstrings() -> None:
+    built = '<h3 id="telex.Retry">Retry</h3><p>The attempts for <code>each</code> message, and\nthe waits</p>'
+    assert missing_in(built, ["telex.Retry", "telex.Nack"]) == ["telex.Nack has no entry"]
+    assert missing_in('<h3 id="telex.Nack">', ["telex.Nack"]) == ["telex.Nack is without its docstring"]
 
 
 def attributes(cls: type[Any]) -> Iterator[tuple[str, bool]]:

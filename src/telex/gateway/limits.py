@@ -76,6 +76,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 DEFAULT_LIMITS = Limits()
+"""The limits of a gateway without ``limits=``."""
 
 
 def check_limits(limits: object) -> Limits:

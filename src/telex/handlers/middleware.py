@@ -32,6 +32,7 @@ from telex.message import Message
 Next = Callable[[Message[Any]], Awaitable[object]]
 """The next step: an async function of the message that returns the result of the handler."""
 Middleware = Callable[[Next], Next]
+"""A function of the next step that returns the step around it."""
 
 
 def check_middleware(middleware: Sequence[Middleware]) -> tuple[Middleware, ...]:
