@@ -26,6 +26,7 @@ ROWS: tuple[tuple[str, ...], ...] = (
     ("engines",),
     ("topics",),
     ("once", "runtime"),
+    ("limits",),
     ("handlers",),
     ("groups",),
     ("commands", "triggers"),
@@ -39,7 +40,7 @@ FREE = {"", "__main__", "middleware", "once"}
 """Modules that gather public names of others: the package root, the public name of
 `telex.handlers.spec.middleware`, and `telex.once` with the store of the engine of PostgreSQL.
 """
-NO_ENGINE = {"topics", "once", "runtime", "handlers", "groups", "commands", "triggers", "schedules", "router"}
+NO_ENGINE = {"topics", "once", "runtime", "limits", "handlers", "groups", "commands", "triggers", "schedules", "router"}
 """Packages that know no engine, only the contract."""
 BRANCH = re.compile(r"\b_?(?:store|claims|courier|groups|records) is (?:not )?None|\.remote\b")
 MAX_FILE_LINES, MAX_FUNCTION_LINES = 450, 60

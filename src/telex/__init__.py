@@ -64,6 +64,7 @@ from telex.handlers.context import Context, Retry
 from telex.handlers.depends import Depends
 from telex.handlers.statistics import HandlerStatistics
 from telex.hub import Hub
+from telex.limits.limit import Limit
 from telex.log.options import Overflow
 from telex.log.start import Start
 from telex.message import Lost, Message, Position
@@ -123,6 +124,7 @@ __all__ = [
     "HubStatistics",
     "InProgress",
     "KeyConflict",
+    "Limit",
     "Lost",
     "Message",
     "Misfire",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from telex.commands.spec import Command, declare_command
 from telex.durations import Duration
@@ -12,6 +12,7 @@ from telex.handlers.context import Retry
 from telex.handlers.middleware import Middleware, check_middleware
 from telex.handlers.places import RunIn
 from telex.handlers.spec import HandlerSpec, declare
+from telex.limits.limit import By, Limit
 from telex.log.options import Overflow
 from telex.log.start import Start
 from telex.message import Message
@@ -57,6 +58,8 @@ class Declaring:
         tx: bool = False,
         batch: int | None = None,
         within: Duration = 1.0,
+        limit: str | Limit | None = None,
+        by: By | Literal["key"] | None = None,
         middleware: Sequence[Middleware] = (),
         run_in: RunIn | None = None,
     ) -> Callable[[F], F]:
@@ -72,19 +75,17 @@ class Declaring:
         ``concurrency`` calls run at once; with 1 the order is kept. An error is logged and counted. A handler without
         ``group`` is a live subscriber with the options ``buffer`` to ``block_timeout`` of ``topic.subscribe``.
 
-        With ``group``, all consumers of the group, in all processes that share the engine, share the messages. Each
-        message is leased to one consumer for ``lease``, which is renewed while the call runs. It is acknowledged when
-        the function returns, and redelivered by ``retry`` when the function raises. After the last attempt the engine
-        keeps it as a dead letter, and a copy is published to the topic ``dead_letter`` (default: ``dead:<group>``). A
+        With ``group``, all consumers of the group, in all processes that share the engine, share the messages. Each is
+        leased to one consumer for ``lease``, which is renewed while the call runs. It is acknowledged when the function
+        returns, and redelivered by ``retry`` when it raises. After the last attempt the engine keeps it as a dead
+        letter; a copy goes to the topic ``dead_letter`` (default: ``dead:<group>``), whose messages the group skips. A
         new group begins at ``start``. Messages of one key are handled one after the other. An argument annotated
         `Context` settles by hand. Handlers with types of the same group and pattern are one consumer, which rejects a
-        message that none of them takes. The group skips messages of its own dead-letter topic.
-
-        With ``tx=True`` each call runs in a transaction for an argument annotated `Transaction`: its rows, its messages
-        and the acknowledgement are committed together when the function returns, and rolled back when it raises.
-
-        With ``batch``, a handler of a group gets lists, ``list[T]`` or ``list[telex.Message[T]]``, when ``batch``
-        messages are there, at the latest ``within`` after the first; they are settled together, or by a `BatchContext`.
+        message that none of them takes. With ``tx=True`` each call runs in a transaction for a `Transaction` argument:
+        its rows, its messages and the acknowledgement are committed together. With ``batch``, a handler gets lists,
+        ``list[T]`` or ``list[telex.Message[T]]``, when ``batch`` messages are there, at the latest ``within`` after the
+        first; they are settled together, or by a `BatchContext`. ``limit``, such as ``"10/s"`` or a `Limit`, bounds the
+        calls over all processes, for each key that ``by`` returns for the content (``by="key"``: for message keys).
 
         ``middleware`` is applied to each call, outermost first, inside that of the router and of the hub. On an open
         hub, the handler is called from the next message on. Raises `BadHandler`, `BadName`, `BadOption`.
@@ -93,7 +94,7 @@ class Declaring:
         options: dict[str, object] = {"concurrency": concurrency, "buffer": buffer, "buffer_bytes": buffer_bytes}
         options |= {"overflow": overflow, "key": key, "block_timeout": block_timeout, "group": group, "retry": retry}
         options |= {"lease": lease, "dead_letter": dead_letter, "start": start, "tx": tx, "run_in": run_in}
-        options |= {"middleware": middleware, "batch": batch, "within": within}
+        options |= {"middleware": middleware, "batch": batch, "within": within, "limit": limit, "by": by}
 
         def decorate(function: F) -> F:
             self._declared(declare(function, what, self.prefix, options))

@@ -16,9 +16,11 @@ from telex.groups.acks import finished
 from telex.groups.batches import BatchExecutor
 from telex.groups.executor import DeliveryExecutor
 from telex.groups.leased import LeasedDeliveries
+from telex.groups.limited import LimitedExecutor
 from telex.handlers.dispatch import TypeDispatcher
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
+from telex.limits.gate import Gate
 from telex.process.supervision import describe, is_end
 from telex.process.tasks import LastingTask
 from telex.process.waiters import Waiter
@@ -65,6 +67,8 @@ class GroupConsumer:
         self._rejecting: DeliveryExecutor | None = None
         self._dead_letter_topics: set[str] = set()  # its own dead-letter topics, whose messages the group skips
         self._owner = f"{runtime.address}-{random.getrandbits(32):08x}"  # a name for people
+        self._gates: list[Gate[Delivery]] = []  # of handlers with a limit per key
+        self._is_limited = False  # True with a limit that is none per key
         self._concurrency = 0
         self._prefetch = 0
         self._fetched_at = 0.0
@@ -78,10 +82,16 @@ class GroupConsumer:
         self._is_interrupted = False
         self._leaving: asyncio.Event | None = None  # set after each settlement while it leaves
 
-    def add(self, spec: HandlerSpec, group: GroupSpec) -> None:
-        """Add a handler, for which deliveries are fetched."""
-        make = DeliveryExecutor if spec.batch is None else BatchExecutor
-        executor = make(spec, group, self.leased, self._runtime, self._origins)
+    def add(self, spec: HandlerSpec, group: GroupSpec, gate: Gate[Delivery] | None = None) -> None:
+        """Add a handler, for which deliveries are fetched. Its calls pass ``gate``."""
+        parts = self.leased, self._runtime, self._origins
+        executor: DeliveryExecutor
+        if gate is not None:
+            executor = LimitedExecutor(spec, group, *parts, gate)
+            self._gates += [gate] if executor.is_keyed else []
+            self._is_limited = self._is_limited or not executor.is_keyed
+        else:
+            executor = (DeliveryExecutor if spec.batch is None else BatchExecutor)(spec, group, *parts)
         self.executors.append(executor)
         self._concurrency += spec.concurrency * (1 if spec.batch is None else spec.batch.size)
         if group.lease > self.leased.lease_seconds:
@@ -148,8 +158,8 @@ class GroupConsumer:
         self.leased.closing = True
         self._interrupt()
         for executor in (*self.executors, *(() if self._rejecting is None else (self._rejecting,))):
-            while executor.ready:
-                self.leased.give_back(executor.ready.popleft())
+            for delivery in executor.unbegun():
+                self.leased.give_back(delivery)
         if self._waiter is not None:
             self._waiter.wake()
 
@@ -238,9 +248,12 @@ class GroupConsumer:
         return task.uncancel() == 0
 
     def _room(self) -> int:
-        """Return the number of deliveries that may be fetched now."""
+        """Return the number of deliveries that may be fetched now. Those that wait for the limit of their key do not
+        count: the next messages may have other keys.
+        """
         leased = self.leased
-        return self._concurrency + self._prefetch - len(leased.by_token) - leased.acks.pending
+        room = self._concurrency + self._prefetch - len(leased.by_token) - leased.acks.pending
+        return room + sum([gate.lines.blocked for gate in self._gates]) if self._gates else room
 
     async def _wait(self, waiter: Waiter, timeout: float | None) -> None:
         if self.leased.closing:
@@ -273,7 +286,7 @@ class GroupConsumer:
 
     def _adapt_prefetch(self, fetched: Fetched, room: int, asked: float, now: float) -> None:
         """Adapt the prefetch: it grows while handlers wait for full fetches. ``asked`` is the time of the fetch."""
-        if fetched.waited:
+        if fetched.waited or (self._is_limited and any(executor.limited for executor in self.executors)):
             self._prefetch //= 2
         elif len(fetched.deliveries) == room:
             since, took, self._fetched_at = now - self._fetched_at, now - asked, now
@@ -307,6 +320,7 @@ class GroupConsumer:
                 middleware=(),
                 takes=None,
                 batch=None,
+                limit=None,
             )
             self._rejecting = DeliveryExecutor(spec, first.group, self.leased, self._runtime, self._origins)
         return self._rejecting

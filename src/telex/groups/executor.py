@@ -77,7 +77,7 @@ class DeliveryExecutor:
     def begin(self) -> None:
         """Start tasks that call the handler, if deliveries are ready and more calls may run."""
         if self.ready and self._may_start():
-            self._start(self._work())
+            self._start(self._work(self.ready))
 
     def _may_start(self) -> bool:
         """Return true when another task may call the handler."""
@@ -107,10 +107,10 @@ class DeliveryExecutor:
             logger.error("handler %s was interrupted, and is restarted", self.spec.name, exc_info=error)
         self.begin()
 
-    async def _work(self) -> None:
+    async def _work(self, ready: deque[Delivery]) -> None:
         """Call the handler until no delivery is ready. Several tasks run this, at most one per ready delivery."""
         task: asyncio.Task[Any] = asyncio.current_task()  # type: ignore[assignment]  # this one
-        spec, leased, ready, running = self.spec, self._leased, self.ready, self.running
+        spec, leased, running = self.spec, self._leased, self.running
         calls, invoke, known, fresh = self._calls, self._calls.invoke, self._origins.known, copy_context()
         is_async, several = spec.is_async, spec.concurrency > 1
         takes_context = "context" in spec.wants or self.group.tx
@@ -264,6 +264,12 @@ class DeliveryExecutor:
         where = (self.spec.name, delivery.message.id, self.group.name)
         logger.warning("handler %s lost its lease of message %s of group %s, and stops handling the message", *where)
 
+    def unbegun(self) -> list[Delivery]:
+        """Remove and return the deliveries that no call has begun."""
+        found = list(self.ready)
+        self.ready.clear()
+        return found
+
     def note_late(self, delivery: Delivery) -> None:
         """Count and log a delivery that was settled after its lease was lost."""
         self.lapsed += 1
@@ -273,6 +279,16 @@ class DeliveryExecutor:
         )
         logger.warning(text, self.spec.name, delivery.message.id, delivery.message.topic, self.group.name)
 
+    @property
+    def waiting(self) -> int:
+        """The number of deliveries that no call has begun."""
+        return len(self.ready)
+
+    @property
+    def limited(self) -> int:
+        """The number of them that wait for their limit."""
+        return 0
+
     def statistics(self) -> HandlerStatistics:
         """Return the counts of the handler now."""
         stopped = self._ended_program or self._leased.closing
@@ -281,7 +297,7 @@ class DeliveryExecutor:
             self._leased.pattern,
             self.handled,
             self.failed,
-            len(self.ready),
+            self.waiting - self.limited,
             0,
             self.group.name,
             self._leased.lag,
@@ -291,4 +307,5 @@ class DeliveryExecutor:
             "stopped" if stopped else "running" if self.running else "idle",
             len(self.running),
             self.expired,
+            self.limited,
         )

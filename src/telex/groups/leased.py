@@ -147,6 +147,11 @@ class LeasedDeliveries:
         action: Action = "nack" if begun else "release"
         self.acks.put(delivery, action, 0.0, "the consumer that had it was closed", held=False)
 
+    def release(self, delivery: Delivery, delay: float) -> None:
+        """Return a delivery to the group, which delivers it again after ``delay`` seconds."""
+        self._remove(delivery, "nack")
+        self.acks.put(delivery, "release", delay, "", held=False)
+
     def check_outside(self) -> None:
         """Raise `Misuse` inside of a transaction for which settling would wait."""
         for entered in inside.get():

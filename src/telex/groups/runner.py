@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from telex.engines.contract.groups import Delivery
 from telex.errors import BadOption
 from telex.groups.consumer import GroupConsumer
 from telex.handlers.origins import Origins
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
+from telex.limits.gate import Gate
+from telex.limits.limit import LimitSpec
+from telex.limits.registry import LimitRegistry
 from telex.names import CONNECTION
 from telex.runtime import Runtime
 
@@ -17,6 +21,8 @@ class GroupRunner:
     def __init__(self, runtime: Runtime, origins: Origins, declarations: list[HandlerSpec]) -> None:
         self.declarations = declarations
         self.consumers: list[GroupConsumer] = []
+        self.limits: LimitRegistry = LimitRegistry(runtime)
+        """The limits of handlers and commands."""
         self._runtime = runtime
         self._origins = origins
         self._typed: dict[tuple[str, str], GroupConsumer] = {}  # consumers with typed handlers, by group and pattern
@@ -31,6 +37,8 @@ class GroupRunner:
         if CONNECTION in spec.patterns:
             raise BadOption("group", group, f"{CONNECTION} is a topic of one process; leave out group=")
         self._runtime.groups("groups")
+        if spec.limit is not None:
+            self.limits.check(spec.limit)
         if spec.group.tx:
             self._runtime.require("tx=True", "transactions", "fenced_settle")
         for other in self.declarations:
@@ -47,7 +55,11 @@ class GroupRunner:
         """Start a handler that was declared with a group, if the hub is open."""
         if spec.group is not None and self._runtime.serves:
             for pattern in spec.patterns:
-                self._consumer(spec, spec.group, pattern).add(spec, spec.group)
+                gate = None if spec.limit is None else self._gate(spec, spec.limit, spec.group)
+                self._consumer(spec, spec.group, pattern).add(spec, spec.group, gate)
+
+    def _gate(self, spec: HandlerSpec, limit: LimitSpec, group: GroupSpec) -> Gate[Delivery]:
+        return self.limits.gate(limit, spec.concurrency, group.lease, bounded=True)
 
     def _consumer(self, spec: HandlerSpec, group: GroupSpec, pattern: str) -> GroupConsumer:
         consumer = self._typed.get((group.name, pattern)) if spec.types else None
@@ -95,6 +107,7 @@ class GroupRunner:
         """Return every unsettled delivery to its group. Called after the calls have ended."""
         for consumer in self.consumers:
             await consumer.finish()
+        await self.limits.close()
 
     # -- statistics
 

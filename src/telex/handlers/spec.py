@@ -29,6 +29,7 @@ from telex.handlers.signature import (
     parts_of,
     read_signature,
 )
+from telex.limits.limit import LimitSpec, check_limit
 from telex.log.options import Options, check_options
 from telex.log.start import Start, check_start
 from telex.message import Message, headers_of
@@ -84,6 +85,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
     """The place in which the function is called."""
     batch: BatchSpec | None = None
     """The bounds of its batches; None for a handler of single messages."""
+    limit: LimitSpec | None = None
+    """The limit of its calls over all processes."""
 
     def under(self, prefix: str) -> HandlerSpec:
         """Return a copy with ``prefix`` and a colon before each pattern. Raises `BadName` for a long name."""
@@ -221,6 +224,7 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
         None if classes else signature.content,
         run_in,
         batch,
+        _check_limit(options, name),
     )
 
 
@@ -264,6 +268,17 @@ def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> 
     dead_letter = None if dead is None else check_topic(dead, "dead_letter")
     start, tx = check_start(options["start"]), _check_tx(options["tx"], wants, name, options["batch"])
     return GroupSpec(check_topic(group, "group"), retry, lease, dead_letter, start, tx)
+
+
+def _check_limit(options: Mapping[str, Any], name: str) -> LimitSpec | None:
+    """Return the checked limit of a handler. Raises `BadOption`."""
+    limit, group = options["limit"], options["group"]
+    if limit is not None and group is None:
+        fix = "only a handler with group= takes it; for a live handler use telex.middleware.rate_limit, in each process"
+        raise BadOption("limit", limit, fix)
+    if limit is not None and options["batch"] is not None:
+        raise BadOption("limit", limit, "it counts calls for single messages: leave out limit= or batch=")
+    return check_limit(limit, options["by"], f"group:{group} {name}")
 
 
 def _check_tx(tx: bool, wants: Sequence[str], name: str, batch: object) -> bool:

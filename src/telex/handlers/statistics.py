@@ -39,3 +39,5 @@ class HandlerStatistics(msgspec.Struct, frozen=True):
     """The number of calls that run."""
     expired: int = 0
     """The number of messages that had expired, for which the handler was not called."""
+    limited: int = 0
+    """The number of claimed messages that wait for the limit of their key, beyond those in `waiting`."""

@@ -19,6 +19,7 @@ from tests.support.pretend import PretendEngine, Server
 DEFAULTS: dict[str, Any] = {"concurrency": 1, "buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest"}
 DEFAULTS |= {"key": None, "block_timeout": 30.0, "group": None, "retry": None, "lease": 30.0, "dead_letter": None}
 DEFAULTS |= {"start": "earliest", "tx": False, "middleware": (), "run_in": "loop", "batch": None, "within": 1.0}
+DEFAULTS |= {"limit": None, "by": None}
 
 
 class Row(TypedDict):

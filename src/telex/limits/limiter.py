@@ -1,0 +1,197 @@
+"""`Limiter`: one limit in this process. It keeps the state of each key in a record, which all processes change by
+compare-and-set.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from hashlib import blake2b
+from time import time
+
+import msgspec
+
+from telex.limits.holders import Holder
+from telex.limits.limit import Rule
+from telex.limits.meter import CallRequest, Decision, KeyState, decide, decode, encode
+from telex.process.tasks import start_task
+from telex.runtime import Runtime
+
+KEEP_SECONDS = 1.0
+"""The time for which a process passes its slots from call to call without looking at the record."""
+MIN_WAIT_SECONDS, POLL_SECONDS = 0.001, (0.1, 0.5)
+"""The shortest wait for a rate, and the time between two looks for slots of other processes, drawn at random."""
+RATE_SPARE_SECONDS, SLOTS_SPARE_SECONDS = 60.0, 7 * 86400.0
+"""The times for which records are kept that limit nothing any more, and records with slots of a process."""
+MAX_KNOWN_STATES = 1024
+MAX_BUCKET, MAX_RECORD_KEY = 200, 200
+
+
+class KeyUse(msgspec.Struct, eq=False):
+    """The slots of this process for one key: ``used`` by running calls, and ``held`` by the record."""
+
+    lock: asyncio.Lock
+    used: int = 0
+    held: int = 0
+    looked: float = 0.0
+    """The time of the last look at the record."""
+    insists: bool = False
+    asking: int = 0
+
+
+class Granted(msgspec.Struct, frozen=True):
+    """The answer of `Limiter.ask`: the number of calls that may begin, and the seconds until the next question; None
+    until a call of this process ends.
+    """
+
+    count: int
+    wait: float | None
+
+
+class Limiter:
+    """The limit of one name. ``gates`` have the calls that wait; each is asked with a key whose slot is free, and
+    returns true when it asks for the slot.
+    """
+
+    def __init__(self, name: str, rule: Rule, runtime: Runtime, holder: Holder) -> None:
+        self.name: str = name
+        self.rule: Rule = rule
+        self.gates: list[Callable[[str], bool]] = []
+        self.call_seconds: float = 1.0
+        """The mean time of a call, for estimates."""
+        self._bucket = escaped(f"limit:{name}", MAX_BUCKET)
+        self._runtime = runtime
+        self._holder = holder
+        self._known: dict[str, tuple[KeyState, int]] = {}  # the states that this process wrote last
+        self._uses: dict[str, KeyUse] = {}
+
+    @property
+    def seconds_per_call(self) -> float:
+        """The estimated time between two calls of a key."""
+        if self.rule.interval is not None:
+            return self.rule.interval
+        return min(30.0, max(0.05, self.call_seconds / (self.rule.concurrency or 1)))
+
+    def take_kept(self, key: str, want: int) -> int:
+        """Take slots that this process holds without a running call. Return their number. Only for limits without a
+        rate.
+        """
+        use = self._uses.get(key) if self.rule.interval is None else None
+        if use is None or use.asking or asyncio.get_running_loop().time() - use.looked >= KEEP_SECONDS:
+            return 0
+        taken = min(want, use.held - use.used)
+        use.used += taken
+        return taken
+
+    async def ask(self, key: str, want: int) -> Granted:
+        """Ask for ``want`` calls. Each call that may begin is counted until `ended`. Raises `EngineFailed`."""
+        use = self._uses.get(key)
+        if use is None:
+            use = self._uses[key] = KeyUse(asyncio.Lock())
+        use.asking += 1
+        try:
+            async with use.lock:
+                decision = await self._held_change(key, use, want)
+            return Granted(decision.granted, self._wait(decision, want))
+        finally:
+            use.asking -= 1
+            self._discard(key, use)
+
+    async def _held_change(self, key: str, use: KeyUse, want: int) -> Decision:
+        """Change the record of a key, with heartbeats while this process has slots there."""
+        if self.rule.concurrency is None:
+            return await self._change(key, use, want)
+        had = use.held
+        if not had:
+            await self._holder.hold()
+        try:
+            return await self._change(key, use, want)
+        finally:
+            if not use.held:
+                self._holder.free()
+
+    def _discard(self, key: str, use: KeyUse) -> None:
+        if not (use.asking or use.held or use.used):
+            self._uses.pop(key, None)
+
+    def _wait(self, decision: Decision, want: int) -> float | None:
+        if decision.granted >= want:
+            return 0.0
+        low, high = POLL_SECONDS
+        if decision.gave_way:
+            return high
+        if decision.wait is not None:
+            return max(MIN_WAIT_SECONDS, decision.wait)
+        return low + (high - low) * self._runtime.chance() if decision.is_crowded else None
+
+    async def _change(self, key: str, use: KeyUse, want: int) -> Decision:
+        """Change the record of a key for ``want`` more calls."""
+        records, at, now = self._runtime.records("limit="), escaped(key, MAX_RECORD_KEY), self._runtime.engine.now
+        known = self._known.pop(key, None) if self.rule.concurrency is None else None
+        while True:
+            if known is None:
+                record = await records.get(self._bucket, at)
+                known = (KeyState(), 0) if record is None else (decode(record.value), record.revision)
+            state, revision = known
+            use.looked = asyncio.get_running_loop().time()
+            others = [id for id in state.slots if id != self._holder.id]
+            gone = await self._holder.gone(others) if others and want else []
+            request = CallRequest(self._holder.id, use.used, want, gone, use.insists)
+            decision = decide(state, self.rule, request, now())
+            if decision.state == state:
+                self._remember(key, state, revision)
+                break
+            expires = self._expires(decision.state, now())
+            # Before the write: after an error, or cancelled, the record may have the slots.
+            use.held = max(use.held, decision.state.slots.get(self._holder.id, 0))
+            written = await records.put(self._bucket, at, encode(decision.state), revision, expires)
+            if written is not None:
+                self._remember(key, decision.state, written)
+                self._holder.forget(gone)
+                break
+            known = None
+        use.insists = decision.gave_way
+        use.used += decision.granted if self.rule.concurrency is not None else 0
+        use.held = decision.state.slots.get(self._holder.id, 0)
+        return decision
+
+    def _remember(self, key: str, state: KeyState, revision: int) -> None:
+        self._known[key] = state, revision
+        if len(self._known) > MAX_KNOWN_STATES:
+            del self._known[next(iter(self._known))]
+
+    def _expires(self, state: KeyState, now: float) -> float:
+        spare = SLOTS_SPARE_SECONDS if state.slots or state.wanted else RATE_SPARE_SECONDS
+        return time() + max(0.0, state.arrival - now) + spare
+
+    def ended(self, key: str, count: int = 1) -> None:
+        """Note that calls have ended, or that granted calls do not begin. Their slots go to waiting calls, or back."""
+        if self.rule.concurrency is None:
+            return
+        use = self._uses.get(key)
+        if use is None or not use.used:
+            return
+        use.used -= count
+        if not any(gate(key) for gate in self.gates) and not use.asking:
+            self._runtime.own(start_task(self._give_back(key, use), name=f"telex limit {self.name}"))
+
+    async def _give_back(self, key: str, use: KeyUse) -> None:
+        async with use.lock:
+            if use.held > use.used:
+                await self._held_change(key, use, 0)
+        self._discard(key, use)
+
+    async def close(self) -> None:
+        """Give back all slots. Raises `EngineFailed`."""
+        for key, use in list(self._uses.items()):
+            use.used = 0
+            if use.held:
+                await self._held_change(key, use, 0)
+        self._uses.clear()
+
+
+def escaped(text: str, longest: int) -> str:
+    """Return text as a bucket or a key of a record: long text is replaced by its digest."""
+    if len(text.encode(errors="surrogatepass")) <= longest and text.isprintable():
+        return text
+    return f"#{blake2b(text.encode(errors='surrogatepass'), digest_size=20).hexdigest()}"
