@@ -17,6 +17,7 @@ from telex.topics.subscription import ReportingSubscription
 from telex.topics.topic import Topic
 
 T = TypeVar("T")
+_OTHERS = "other readers subscribe to the topic of its parts, $stream:<command>:<id>"
 END_SECONDS = 5.0
 """The time for which the end of a stream may come after the outcome of its command."""
 
@@ -27,7 +28,7 @@ class Stream(Generic[T]):
     The first iteration sends the command. It ends after the last part, and raises `CommandFailed` when the function
     raised, and `PartsLost` when parts are no longer kept. When a worker has died, it raises `StreamRestarted`; iterate
     again for the parts of the next attempt. Leaving the loop does not end the command: call `cancel`. Another iteration
-    continues after the last part.
+    continues after the last part, and an iteration that goes on at the same time raises `Misuse`.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Stream(Generic[T]):
         self.position: Position | None = None
         """The position after the last part, with which another reader continues; None before the first iteration."""
         self._send = send
+        self._sending = False
+        self._iteration = object()  # that of the last reader
         self._topic = topic
         self._parts = parts
 
@@ -59,7 +62,8 @@ class Stream(Generic[T]):
         if self.ended:
             return
         if self.ticket is None:
-            self.ticket = await self._send()
+            self.ticket = await self._send_once()
+        iteration = self._iteration = object()
         pending = pending_of(self.ticket)
         topic = self._topic(stream_topic(self.ticket.command, self.ticket.id))
         if self.position is None:  # before the first part, also when it is no longer kept
@@ -67,6 +71,8 @@ class Stream(Generic[T]):
         async with topic.subscribe(start=self.position, overflow="catch_up", report_lost=True) as inbox:
             while True:
                 for item in await _next(inbox, pending):
+                    if iteration is not self._iteration:
+                        raise Misuse("iterate over a stream twice at the same time", _OTHERS)
                     if isinstance(item, Lost):
                         raise PartsLost(self.ticket.command, item.count)
                     self._enter(item, inbox.position.epoch)
@@ -78,6 +84,15 @@ class Stream(Generic[T]):
                     if self._parts is not None:
                         item = msgspec.structs.replace(item, content=self._parts.check(item.content, topic.id))
                     yield item
+
+    async def _send_once(self) -> Ticket[Any]:
+        if self._sending:
+            raise Misuse("iterate over a stream twice at the same time", _OTHERS)
+        self._sending = True
+        try:
+            return await self._send()
+        finally:
+            self._sending = False
 
     def _enter(self, item: Message[Any], epoch: str) -> None:
         """Continue with ``item``. Raises `StreamRestarted` when it is the first of another attempt; then it comes

@@ -65,7 +65,8 @@ def _encoded(topic: str, batch: Sequence[Message[Any] | Lost], after: Position) 
     """Encode a batch; ``after`` is the position after its last item. A `Lost` is alone in its batch."""
     for left, item in zip(range(len(batch) - 1, -1, -1), batch, strict=True):
         if isinstance(item, Lost):
-            yield b"event: lost\ndata: %b\n\n" % codec.to_json({"count": item.count, "reason": item.reason})
+            gap = codec.to_json({"count": item.count, "reason": item.reason})
+            yield b"id: %b\nevent: lost\ndata: %b\n\n" % (str(after).encode(), gap)
             continue
         following = batch[-left]
         place = position_before(following, topic, after, left) if left and isinstance(following, Message) else after

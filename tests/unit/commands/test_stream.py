@@ -67,6 +67,23 @@ async def test_a_reader_that_leaves_continues_after_its_last_part(url: str) -> N
         assert await contents(stream) == list(range(4, 10))
 
 
+async def test_a_stream_has_one_reader_at_a_time_and_sends_its_command_once(url: str, gate: Gate) -> None:
+    async with telex.Hub(url) as hub:
+        declare(hub, gate)
+        stream = hub.stream("count", 4)
+        readers = [asyncio.ensure_future(contents(stream)) for _ in range(2)]
+        await gate.reached.wait()
+        await idle()
+        gate.opened.set()
+        found = await asyncio.gather(*readers, return_exceptions=True)
+        (refused,) = [each for each in found if isinstance(each, telex.Misuse)]
+        assert "other readers subscribe to the topic of its parts" in str(refused)
+        (parts,) = [each for each in found if each is not refused]
+        assert parts == [0, 1, 2, 3]
+        await hub.idle()
+        assert hub.statistics().commands[0].executed == 1
+
+
 async def test_another_program_reads_the_parts_from_a_position(file: str) -> None:
     async with telex.Hub(file) as worker, telex.Hub(file) as page:
         declare(worker)
