@@ -332,9 +332,7 @@ class CommandFailed(TelexError):
 
 
 class PartsLost(TelexError):
-    """The reader's fault: it read the stream of a ``command`` so late that ``count`` or more parts are gone. ``count``
-    is 0 when the stream was removed.
-    """
+    """The reader's fault: it read the stream of a ``command`` so late that ``count`` parts, or more, are gone."""
 
     def __init__(self, command: str, count: int) -> None:
         super().__init__(command, count)
@@ -343,8 +341,8 @@ class PartsLost(TelexError):
 
     def __str__(self) -> str:
         return (
-            f"{f'{self.count} parts or more' if self.count else 'parts'} of the stream of the command {self.command!r} "
-            "are no longer kept: read a stream while its command runs, or within an hour of its end"
+            f"{self.count} parts or more of the stream of the command {self.command!r} are no longer kept: read a "
+            "stream while its command runs, or within an hour of its end"
         )
 
 

@@ -49,10 +49,18 @@ def recorder() -> Recorder:
 
 
 @pytest.fixture
-def virtual_clock() -> VirtualClock:
+def virtual_clock(request: pytest.FixtureRequest) -> VirtualClock:
     """Return a `telex.testing.clock.VirtualClock` for the test and its hub: waiting takes no time."""
     from telex.testing.clock import VirtualClock
 
+    test = request.node
+    if inspect.iscoroutinefunction(test.obj) and _is_of_another_plugin(test):
+        fix = (
+            "leave out its mark, or the fixture 'virtual_clock'; in mode auto, make it `def` and call virtual_clock.run"
+        )
+        pytest.fail(
+            f"a test on a virtual clock cannot run on the loop of pytest-asyncio or anyio: {fix}", pytrace=False
+        )
     return VirtualClock()
 
 
@@ -65,11 +73,6 @@ def hub(request: pytest.FixtureRequest, telex_url: str, telex_routers: Sequence[
     clock = request.getfixturevalue("virtual_clock") if "virtual_clock" in request.fixturenames else None
     if not inspect.iscoroutinefunction(test.obj):
         pytest.fail("a test with the fixture 'hub' of telex must be 'async def'", pytrace=False)
-    if clock is not None and _is_of_another_plugin(test):
-        fix = "leave out its mark, or the fixture 'virtual_clock'"
-        pytest.fail(
-            f"a test on a virtual clock cannot run on the loop of pytest-asyncio or anyio: {fix}", pytrace=False
-        )
     overrides = request.getfixturevalue("telex_overrides")
     hub = Hub(telex_url, overrides=overrides, clock=clock, middleware=[recorder.middleware], lifespan=recorder.lifespan)
     for router in telex_routers:

@@ -65,6 +65,10 @@ async def test_of_anyio(hub):
 async def test_of_anyio_on_a_virtual_clock(hub, virtual_clock): ...
 
 
+@pytest.mark.anyio
+async def test_of_anyio_on_a_virtual_clock_without_a_hub(virtual_clock): ...
+
+
 def test_plain(hub): ...
 
 
@@ -98,4 +102,4 @@ def test_the_plugin_opens_a_hub_for_each_test_and_explains_misuse(tmp_path: Path
     assert "FAILED test_it.py::test_fails" in summary
     assert "a test with the fixture 'hub' of telex must be 'async def'" in summary
     assert "leave out its mark, or the fixture 'virtual_clock'" in summary
-    assert "1 failed, 5 passed, 2 errors" in summary
+    assert "1 failed, 5 passed, 3 errors" in summary
