@@ -14,7 +14,7 @@ from telex.commands.outcome import Outcome, Progress
 from telex.commands.plan import SendPlan
 from telex.commands.server import CommandServer, CommandStatistics
 from telex.commands.spec import Command
-from telex.commands.streaming import StreamingServer
+from telex.commands.streaming import StreamingServer, command_of
 from telex.commands.table import CommandTable
 from telex.commands.ticket import PendingOutcome, Ticket
 from telex.commands.transports.engine import EngineTransport
@@ -201,6 +201,12 @@ class CommandDispatcher:
         """Run a failed command again, and return its ticket. Raises as `Hub.retry`."""
         self._runtime.require("hub.retry()", *self.transport.needs)
         return Ticket(await self.transport.retry(check_id(id)), self.transport.cancel)
+
+    async def check_stream(self, topic: str) -> None:
+        """Raise `NoSuchCommand` when this is the topic of a stream that has no parts, and its command is unknown."""
+        command = command_of(topic)
+        if command is not None and (await self._runtime.topic(topic).position()).seq == 0:
+            await self.transport.check(*command)
 
     def is_full(self, name: str) -> bool:
         """Return true when a sender of this command would wait, because too many commands of its name wait for a

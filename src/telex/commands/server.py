@@ -107,6 +107,9 @@ class CommandServer:
                 return self.failure(invocation, self.unsendable(invocation, error))
         return Outcome(command.name, invocation.id, invocation.key, result, None, invocation.attempt, datetime.now(UTC))
 
+    async def finish(self, invocation: Invocation, outcome: Outcome[Any]) -> None:
+        """Note the outcome of a command whose handler was not called. Raises `EngineFailed`."""
+
     # -- records of keys, for commands that run once
 
     def open(self) -> None:

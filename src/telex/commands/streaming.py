@@ -24,7 +24,7 @@ from telex.commands.spec import Command
 from telex.errors import TelexError
 from telex.handlers.call import is_pending
 from telex.log.log import Retention
-from telex.once.machine import Failure
+from telex.names import is_pattern
 from telex.process.tasks import start_task
 from telex.runtime import Runtime
 from telex.topics.topic import publisher_of
@@ -47,6 +47,13 @@ def stream_topic(command: str, id: str) -> str:
     return f"$stream:{command}:{id}"
 
 
+def command_of(topic: str) -> tuple[str, str] | None:
+    """Return the name and the id of the command of a stream; None for another topic, and for a pattern."""
+    kind, _, rest = topic.partition(":")
+    name, _, id = rest.rpartition(":")
+    return (name, id) if kind == "$stream" and name and not is_pattern(topic) else None
+
+
 class StreamingServer(CommandServer):
     """The server of a command that yields: it publishes the parts, and its result is their number."""
 
@@ -60,8 +67,7 @@ class StreamingServer(CommandServer):
     async def carry_out(self, invocation: Invocation) -> Outcome[Any]:
         """Publish the parts, and the end with its error. Return the outcome."""
         outcome = await super().carry_out(invocation)
-        if invocation.task is not None:  # otherwise the command was not begun
-            await self._end(invocation, outcome.error)
+        await self.finish(invocation, outcome)
         return outcome
 
     async def _publish(self, invocation: Invocation) -> int:
@@ -87,8 +93,8 @@ class StreamingServer(CommandServer):
                 raise result
         return count
 
-    async def _end(self, invocation: Invocation, error: Failure | None) -> None:
-        topic = stream_topic(self.command.name, invocation.id)
+    async def finish(self, invocation: Invocation, outcome: Outcome[Any]) -> None:
+        topic, error = stream_topic(self.command.name, invocation.id), outcome.error
         content = None if error is None else {"type": error.type, "code": error.code, "message": error.message}
         headers = {PART: "end", ATTEMPT: str(invocation.attempt)}
         await publisher_of(self._runtime.topic(topic)).put(content, None, headers, None, None)

@@ -71,11 +71,12 @@ def event_stream(
     see `telex.ext.sse.events` for the events. Raises `BadOption`; `litestar.exceptions.ClientException` (status 400)
     for a header ``Last-Event-ID`` that is not of such a stream.
     """
-    body = sse.events(topic, start=start, heartbeat=heartbeat)
+    hub: Hub | None = request.app.state.get("telex")
+    body = sse.events(topic, start=start, heartbeat=heartbeat, hub=hub)
     last = request.headers.get("last-event-id")
     if last:
         try:
-            body = sse.events(topic, last, heartbeat=heartbeat)
+            body = sse.events(topic, last, heartbeat=heartbeat, hub=hub)
         except BadOption as error:
             raise ClientException(f"Last-Event-ID: {error}") from None
     return Stream(body, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)

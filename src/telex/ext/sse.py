@@ -12,7 +12,8 @@ from typing import Any
 from telex.codec import content as codec
 from telex.commands.streaming import PART
 from telex.durations import Duration, seconds
-from telex.errors import BadOption, Closed, Timeout
+from telex.errors import BadOption, Closed, NoSuchCommand, Timeout
+from telex.hub import Hub, dispatcher_of
 from telex.log.start import Start, check_start
 from telex.message import Lost, Message, Position
 from telex.topics.batches import position_before
@@ -26,16 +27,22 @@ MAX_BATCH = 256
 
 
 def events(
-    topic: Topic[Any], last_event_id: str | None = None, *, start: Start = "new", heartbeat: Duration = 15.0
+    topic: Topic[Any],
+    last_event_id: str | None = None,
+    *,
+    start: Start = "new",
+    heartbeat: Duration = 15.0,
+    hub: Hub | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """Return the events of a topic or pattern, as parts of a body.
 
     The data of an event is the content of a message as JSON, its id is the position after the message. With
     ``last_event_id``, the value of the header ``Last-Event-ID``, they continue after that position; else they begin at
     ``start``. When messages are missing, an event ``lost`` with ``count`` and ``reason`` comes in their place. The last
-    message of a `telex.Stream` is an event ``end``. After ``heartbeat`` without a message a comment is sent, so that
-    the server notices a client that has left. The reader is never skipped: a slow client reads from the log, and loses
-    only what retention has removed.
+    message of a `telex.Stream` is an event ``end``. With the open ``hub``, the stream of an unknown command is only
+    this event, with the code ``no_such_command``; without ``hub`` the client waits. After ``heartbeat`` without a
+    message a comment is sent, so that the server notices a client that has left. The reader is never skipped: a slow
+    client reads from the log, and loses only what retention has removed.
 
     The generator ends when the hub closes; close it when the client leaves. Raises `BadOption`, at once. Content
     without a JSON form raises `TypeError` where it is reached.
@@ -44,11 +51,18 @@ def events(
     if not every > 0:
         raise BadOption("heartbeat", heartbeat, "it must be more than 0 seconds")
     since = Position.parse(last_event_id) if last_event_id else check_start(start)
-    return _events(topic, since, every)
+    return _events(topic, since, every, hub)
 
 
-async def _events(topic: Topic[Any], since: Start, every: float) -> AsyncGenerator[bytes, None]:
+async def _events(topic: Topic[Any], since: Start, every: float, hub: Hub | None) -> AsyncGenerator[bytes, None]:
     yield b": telex\n\n"  # the client sees at once that the stream has begun
+    if hub is not None:
+        try:
+            await dispatcher_of(hub).check_stream(topic.id)
+        except NoSuchCommand as error:
+            problem = {"type": "NoSuchCommand", "code": "no_such_command", "message": str(error)}
+            yield b"event: end\ndata: %b\n\n" % codec.to_json(problem)
+            return
     async with topic.subscribe(start=since, overflow="catch_up", report_lost=True) as inbox:
         while True:
             try:

@@ -48,6 +48,7 @@ from telex.gateway.protocol import (
     refusal,
 )
 from telex.gateway.topic_quota import TopicQuota
+from telex.hub import dispatcher_of
 from telex.message import Lost
 from telex.observe.inbound import carry
 from telex.topics.subscription import receive_waiting
@@ -230,6 +231,8 @@ class Connection:
         topic = request.topic
         try:
             await ask(self.authorizer.subscribe, topic)
+            if topic.startswith("$stream:"):
+                await dispatcher_of(self.authorizer.hub).check_stream(topic)
             subscription = self.authorizer.hub.topic(topic).subscribe(
                 start=parse_since(request.since), overflow="catch_up", report_lost=True
             )

@@ -5,7 +5,17 @@ from __future__ import annotations
 import logging
 from enum import IntEnum
 
-from telex.errors import BadName, BadOption, BufferFull, Closed, ContentError, EngineFailed, TelexError, WouldBlock
+from telex.errors import (
+    BadName,
+    BadOption,
+    BufferFull,
+    Closed,
+    ContentError,
+    EngineFailed,
+    NoSuchCommand,
+    TelexError,
+    WouldBlock,
+)
 
 logger: logging.Logger = logging.getLogger("telex.gateway")
 
@@ -30,7 +40,12 @@ class Refused(TelexError):
         return self.problem
 
 
-MISTAKES: dict[type[Exception], str] = {ContentError: "bad_content", BadName: "bad_name", BadOption: "bad_option"}
+MISTAKES: dict[type[Exception], str] = {
+    ContentError: "bad_content",
+    BadName: "bad_name",
+    BadOption: "bad_option",
+    NoSuchCommand: "no_such_command",
+}
 """The mistakes of a client, with the code of the refusal."""
 UNAVAILABLE = (Closed, EngineFailed, BufferFull, WouldBlock)
 """Temporary errors: the client may send the same frame again."""

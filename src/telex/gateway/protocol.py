@@ -30,6 +30,7 @@ frame again, ``retry_after`` in seconds. The codes:
 ==================  ===============================================================================
 ``malformed``       not JSON, not an object, no known ``op``, a field that is missing or of a wrong type
 ``bad_name``        a topic id, a pattern or a name that breaks the rules
+``no_such_command`` a stream of a command that is unknown or no longer kept
 ``bad_option``      an invalid value, such as a malformed position or a negative number
 ``bad_content``     content that does not fit the type of the topic
 ``forbidden``       the rules do not allow it

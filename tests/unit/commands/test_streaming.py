@@ -119,3 +119,26 @@ async def test_a_stream_has_its_outcome_when_old_streams_cannot_be_removed(
     async with hub:
         assert [part.content async for part in hub.stream("count")] == [1]
     assert "old streams of command count are not removed" in caplog.text
+
+
+async def test_a_stream_that_is_not_begun_ends_with_its_error(file: str) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("count")
+    async def count(most: int) -> AsyncIterator[int]:
+        yield most
+
+    async with telex.Hub(file) as sender:
+        expired, refused, cancelled = [
+            await sender.send("count", 1, timeout=0),
+            await sender.send("count", "many"),
+            await sender.send("count", 1),
+        ]
+        await cancelled.cancel()
+        async with worker:
+            for ticket, code in ((expired, "expired"), (refused, "refused"), (cancelled, "cancelled")):
+                assert not (await ticket.outcome(timeout=20)).ok
+                topic = sender.topic(stream_topic("count", ticket.id))
+                (end,) = [message async for message in topic.history(start="earliest")]
+                assert isinstance(end, telex.Message)
+                assert (end.headers["telex-part"], end.content["code"]) == ("end", code)

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import time
 from typing import Any
 
+import msgspec
 import pytest
 
 import telex
@@ -151,3 +152,27 @@ async def test_wrong_options_are_refused_at_once(options: dict[str, Any], text: 
     async with telex.Hub() as hub:
         with pytest.raises(telex.BadOption, match=text):
             events(hub.topic("orders"), **options)
+
+
+async def test_the_stream_of_an_unknown_command_ends_at_once_and_that_of_a_queued_one_waits(url: str) -> None:
+    async with telex.Hub(url) as hub, telex.Hub(url) as elsewhere:
+        sender = hub if url == "memory://" else elsewhere
+        topic = hub.topic("$stream:complete:01a22437-c9aa-7f34-bba8-17e409ed3f2b")
+        body = events(topic, start="earliest", hub=hub)
+        first, end = await parts(body, 2)
+        assert (first, end.partition("\n")[0]) == (": telex", "event: end")
+        assert msgspec.json.decode(data([end])[0])["code"] == "no_such_command"
+        assert [each async for each in body] == []
+
+        ticket = await sender.send("complete", "the")
+        topic = hub.topic(f"$stream:complete:{ticket.id}")
+        async with aclosing(events(topic, start="earliest", hub=hub)) as body:
+            await parts(body, 1)
+            reading = asyncio.ensure_future(parts(body, 1))
+            await idle()
+            await sender.topic(topic.id).publish("fox", headers={"telex-part": "part"})
+            assert data(await reading) == ['"fox"']
+        async with aclosing(events(topic, start="earliest", hub=hub)) as body:
+            assert data(await parts(body, 2)) == [": telex", '"fox"']
+        async with aclosing(events(hub.topic("$stream:complete:*"), heartbeat=0.01, hub=hub)) as body:
+            assert await parts(body, 2) == [": telex", ": "]

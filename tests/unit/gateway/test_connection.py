@@ -274,12 +274,13 @@ async def test_refusals() -> None:
 
     async with telex.Hub() as hub:
         hub.topic("typed", int)
-        rules = AccessRules(publish=("a", "typed"), subscribe=("a",))
+        rules = AccessRules(publish=("a", "typed"), subscribe=("a", "$stream:complete:*"))
         async with WebSocketClient(Gateway(hub, rules=rules, limits=WIDE, authorizer=Picky)) as client:
             cases: list[tuple[str, dict[str, object], str]] = [
                 ("publish", {"topic": "b", "content": 1}, "forbidden"),
                 ("subscribe", {"topic": "b"}, "forbidden"),
                 ("subscribe", {"topic": ">"}, "forbidden"),
+                ("subscribe", {"topic": "$stream:complete:1"}, "no_such_command"),
                 ("publish", {"topic": "typed", "content": "x"}, "bad_content"),
                 ("publish", {"topic": "a", "content": 1, "id": ""}, "bad_option"),
                 ("publish", {"topic": "a", "content": 1, "headers": {"a": "x\ny"}}, "bad_option"),
@@ -291,6 +292,8 @@ async def test_refusals() -> None:
                 assert (answer["op"], answer["code"]) == ("error", code), fields
             # A subscription that was refused may be asked for again.
             assert (await client.ask("subscribe", topic="b"))["code"] == "forbidden"
+            ticket = await hub.send("complete", "the")
+            assert (await client.ask("subscribe", topic=f"$stream:complete:{ticket.id}"))["op"] == "subscribed"
             await client.ask("publish", topic="a", content=1)
             assert (await client.ask("topics"))["topics"] == ["a"]  # and not "typed"
 

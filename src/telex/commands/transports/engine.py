@@ -238,6 +238,9 @@ class EngineTransport:
     async def find(self, id: str) -> PendingOutcome[Any]:
         return await self._jobs.find(id, self._gives)
 
+    async def check(self, name: str, id: str) -> None:
+        await self._jobs.check(name, id)
+
     async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
         return await self._jobs.listed(wanted)
 

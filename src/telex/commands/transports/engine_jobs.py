@@ -190,9 +190,14 @@ class EngineJobs:
         """Return the view of the name with this command. Raises `NoSuchCommand`."""
         views = await asyncio.gather(*[self._view(name, _around(id), [id]) for name in await self._names()])
         for view in views:
-            if id in view.requests or id in view.outcomes or id in view.records:
+            if view.has(id):
                 return view
         raise NoSuchCommand(id)
+
+    async def check(self, name: str, id: str) -> None:
+        """Raise `NoSuchCommand` when no command of this name has the id."""
+        if not (await self._view(name, _around(id), [id])).has(id):
+            raise NoSuchCommand(id)
 
     async def _outcomes_of(self, name: str, ids: Collection[str]) -> list[Outcome[Any]]:
         """Return the outcomes of those commands that have ended."""

@@ -57,6 +57,10 @@ class JobView:
         if outcome is None and isinstance(known, Outcome) and not is_of_attempt(known, before):
             del self.outcomes[id]
 
+    def has(self, id: str) -> bool:
+        """Return true for a command of this name."""
+        return id in self.requests or id in self.outcomes or id in self.records
+
     def open(self) -> list[str]:
         """Return the ids of the sent commands without an outcome that are not delayed, the oldest first."""
         return [id for id in self.requests if id not in self.outcomes]

@@ -262,6 +262,9 @@ class LocalTransport:
     async def find(self, id: str) -> PendingOutcome[Any]:
         return await self._jobs.find(id)
 
+    async def check(self, name: str, id: str) -> None:
+        await self._jobs.one(id)
+
     async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
         return await self._jobs.listed(wanted)
 

@@ -73,6 +73,9 @@ class CommandTransport(Protocol):
     async def find(self, id: str) -> PendingOutcome[Any]:
         """Return the outcome of a command that any hub has sent, pending or not. Raises `NoSuchCommand`."""
 
+    async def check(self, name: str, id: str) -> None:
+        """Raise `NoSuchCommand` when there is no command of this name with this id."""
+
     async def jobs(self, wanted: JobFilter) -> list[CommandInfo]:
         """Return the commands that fit, the newest first. Raises `EngineFailed`."""
 

@@ -171,6 +171,8 @@ class EngineWorker:
         outcome = self._refused(server, invocation) or await self._exhausted(server, invocation, delivery)
         if outcome is None:
             outcome = await self._carried_out(server, invocation)
+        else:
+            await server.finish(invocation, outcome)
         if not invocation.announced:
             if not await self._is_leased(server, invocation):
                 return
