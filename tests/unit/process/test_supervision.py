@@ -161,6 +161,8 @@ async def inject(hub: telex.Hub, other: telex.Hub, step: str, kind: Callable[[],
 
         async def is_hit() -> bool:  # the watcher, and what is published later, come when they come
             await other.topic("t").publish("more")
+            if step == "delayed: publish" and not fault.hit:  # one whose time has passed meanwhile is not kept
+                await hub.topic("t").publish("later", delay=0.01)
             return fault.hit
 
         await until(is_hit, PATIENCE)
