@@ -152,6 +152,8 @@ class Runtime:
         self.wire: Wire = _as_it_is
         """Returns a function that makes the dependencies of another, see `telex.handlers.dependencies`."""
         self._waiting = 0  # the number of calls of `until`
+        self.loading: int = 0
+        """The number of threads that load something from a file, and never wait for a timer."""
         self.threads: ThreadPool = ThreadPool(check_size(threads, "threads"), self.moved)
         """The threads that call sync functions."""
         self.processes: ProcessPool = ProcessPool(
@@ -160,7 +162,7 @@ class Runtime:
         """The processes that call functions with ``run_in="process"``."""
         hold = getattr(clock, "hold", None)  # of a virtual clock, which has to wait for threads
         if hold is not None:
-            hold(lambda: not self.calls_nothing)
+            hold(lambda: not self.calls_nothing, lambda: self.loading > 0)
 
     def observe(self, instruments: Sequence[Instrument]) -> None:
         """Add observers, before the hub is opened."""

@@ -150,11 +150,16 @@ class ScheduleStore:
         return True
 
     async def _load_zone(self, tz: str) -> None:
-        """Load a time zone, in a thread of the hub because it is read from a file: a virtual clock waits for these
-        threads. Raises `BadOption`.
+        """Load a time zone, in a thread of the hub because it is read from a file. A virtual clock stands still
+        meanwhile. Raises `BadOption`.
         """
-        if tz not in self._zones:
+        if tz in self._zones:
+            return
+        self._runtime.loading += 1
+        try:
             self._zones[tz] = await self._runtime.threads.submit(zone_of, tz, "loading a time zone")
+        finally:
+            self._runtime.loading -= 1
 
     def _with_target(self, name: str, record: ScheduleRecord) -> ScheduleRecord:
         """Return a record with checked target and content. Raises `BadOption`, `BadName`, `ContentError`."""

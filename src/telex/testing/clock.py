@@ -32,10 +32,15 @@ class VirtualClock:
         self._begin = begin.timestamp()
         self._passed = 0.0
         self._busy: list[Callable[[], bool]] = []
+        self._loading: list[Callable[[], bool]] = []
 
-    def hold(self, busy: Callable[[], bool]) -> None:
-        """Have the clock wait before it advances while ``busy()`` is true. A hub calls this for its threads."""
+    def hold(self, busy: Callable[[], bool], loading: Callable[[], bool] = bool) -> None:
+        """Have the clock wait before it advances: at most `THREAD_SECONDS` while ``busy()`` is true, and without a
+        bound while ``loading()`` is true, which means that a thread works that never waits for a timer. A hub calls
+        this for its threads.
+        """
         self._busy.append(busy)
+        self._loading.append(loading)
 
     def __call__(self) -> float:
         """Return seconds since 1970."""
@@ -78,7 +83,9 @@ class _Selector(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> Any:
         real = None if timeout is None else 0.0
-        if timeout and any(busy() for busy in self._clock._busy):
+        if timeout and any(loading() for loading in self._clock._loading):
+            real = None  # until the thread calls back
+        elif timeout and any(busy() for busy in self._clock._busy):
             real = THREAD_SECONDS
         ready = super().select(real)
         if not ready and timeout is not None and timeout > 0:

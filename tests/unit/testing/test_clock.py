@@ -1,6 +1,7 @@
 """The virtual clock: waiting takes no time, and the order of timers is that of real time."""
 
 import asyncio
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import telex
-from telex.testing.clock import BEGIN, VirtualClock
+from telex.testing.clock import BEGIN, THREAD_SECONDS, VirtualClock
 
 
 @given(st.lists(st.integers(0, 10**8), max_size=20))
@@ -70,6 +71,22 @@ def test_time_stands_still_while_tasks_can_run() -> None:
         return clock()
 
     assert clock.run(main()) == BEGIN.timestamp()
+
+
+def test_time_stands_still_while_a_thread_loads_a_file() -> None:
+    clock, seen = VirtualClock(), list[float]()
+
+    async def main() -> None:
+        loop, timer = asyncio.get_running_loop(), asyncio.create_task(asyncio.sleep(10))
+        clock.hold(lambda: True, lambda: not seen)
+        # Longer than the clock waits for a thread that may itself wait for a timer.
+        await loop.run_in_executor(None, threading.Event().wait, 3 * THREAD_SECONDS)
+        seen.append(clock())
+        await timer
+
+    clock.run(main())
+    assert seen == [BEGIN.timestamp()]
+    assert clock.now == BEGIN + timedelta(seconds=10)
 
 
 def test_a_machine_that_slept_finds_its_timers_due() -> None:
