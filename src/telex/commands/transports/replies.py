@@ -48,14 +48,19 @@ class ReplyInbox:
         # Weak: no one needs the outcome of a ticket that its sender has dropped.
         self._pending: WeakValueDictionary[str, PendingOutcome[Any]] = WeakValueDictionary()
         self._opening = asyncio.Lock()
+        self._closed: Closed | None = None  # the reason why no outcome will come
         self._reading: asyncio.Task[None] | None = None
         self.sweeping: asyncio.Task[None] | None = None
 
     # -- pending outcomes
 
     def add(self, pending: PendingOutcome[Any]) -> None:
-        """Add the pending outcome of a command that was sent."""
+        """Add the pending outcome of a command that was sent. The hub may have been closed while the command was
+        stored.
+        """
         self._pending[pending.id] = pending
+        if self._closed is not None:
+            pending.close(self._closed)
 
     def get(self, id: str) -> PendingOutcome[Any] | None:
         """Return the outcome that this hub waits for; None for another command."""
@@ -108,9 +113,7 @@ class ReplyInbox:
             await keep_doing("reading the reply inbox of this hub", partial(self._take_all, subscription))
         finally:
             await subscription.aclose()
-        error = Closed("the ticket", "the engine of its hub has failed; send a command with a key again")
-        for pending in list(self._pending.values()):
-            pending.close(error)
+        self._close_all(Closed("the ticket", "the engine of its hub has failed; send a command with a key again"))
 
     async def _take_all(self, subscription: AnySubscription[Any, Any]) -> None:
         async for message in subscription:
@@ -166,13 +169,17 @@ class ReplyInbox:
 
     async def close(self, error: Closed) -> None:
         """Stop reading. Pending outcomes raise ``error``."""
-        for pending in list(self._pending.values()):
-            pending.close(error)
+        self._close_all(error)
         self._pending.clear()
         tasks = [task for task in (self.sweeping, self._reading) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _close_all(self, error: Closed) -> None:
+        self._closed = error
+        for pending in list(self._pending.values()):
+            pending.close(error)
 
     async def remove(self) -> None:
         """Remove the topic, after the heartbeat of this hub was removed: no other hub writes to it any more."""

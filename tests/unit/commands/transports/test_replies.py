@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ import telex
 import telex.engines
 from telex.commands.transports.services import BUCKET, Heartbeat
 from telex.once.machine import fingerprint
-from tests.support.internals import inbox_of, records_of, transport_of
+from tests.support.internals import engine_of, inbox_of, records_of, transport_of
 from tests.unit.commands.parts import Gate, building
 
 
@@ -136,3 +137,27 @@ async def test_a_sender_that_lost_outcomes_is_told_and_may_send_again(file: str,
         assert not inbox.requests.has("build", "a", fingerprint("build", 1, 1), time.time())
         gate.opened.set()
         assert await sender.call("build", 1, key="a", timeout=20) == 1
+
+
+async def test_a_command_that_is_stored_while_its_hub_closes_leaves_no_ticket_that_waits(
+    file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub, stored, closed = telex.Hub(file), asyncio.Event(), asyncio.Event()
+    async with hub:
+        store: Any = engine_of(hub).store
+        append = store.append
+
+        async def append_slowly(*drafts: Any, **options: Any) -> Any:
+            messages = await append(*drafts, **options)
+            stored.set()
+            await closed.wait()
+            return messages
+
+        monkeypatch.setattr(store, "append", append_slowly)
+        sending = asyncio.create_task(hub.send("build", 1))
+        await stored.wait()
+    closed.set()
+    ticket = await sending
+    with pytest.raises(telex.Closed, match="closed before its outcome came"):
+        await ticket.result(timeout=20)
+    assert ticket.closed
