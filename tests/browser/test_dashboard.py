@@ -34,6 +34,12 @@ PROGRAM = """
         async def build(pages: int) -> int:
             return pages
 
+        @hub.command("report:print", concurrency=1)
+        async def print_(text: str) -> None:
+            if text == "broken":
+                raise telex.CommandError("no <b>paper</b>")
+            await asyncio.Event().wait()
+
         @hub.every("1h", name="hourly")
         async def hourly(): ...
 
@@ -41,6 +47,10 @@ PROGRAM = """
             for number in (1, 2, -3, -4):
                 await hub.topic(f"orders:{number % 2}").publish(number)
             await hub.idle()
+            await hub.schedules.add("weekly", "0 9 * * mon", command="report:print", content="<i>" + "x" * 300)
+            await (await hub.send("report:print", "broken")).outcome()
+            for text in ("first", "<i>" + "x" * 300):
+                await hub.send("report:print", text)
             print("ready", flush=True)
             await asyncio.Event().wait()
 
@@ -92,7 +102,7 @@ def test_the_page_is_live_and_changes_the_engine(page_address: str, url: str, pe
     with ThreadPoolExecutor(1) as pool:  # this thread has Playwright's event loop, which nothing may block
         pool.submit(publish, url, "news", 1).result()
     expect(page.locator("#topics tbody")).to_contain_text("news")
-    expect(page.locator("#commands tbody tr")).to_contain_text("report:build")
+    expect(page.locator("#commands tbody")).to_contain_text("report:build")
 
     page.locator("#dead").get_by_role("button", name="Drop").first.click()
     page.get_by_role("button", name="Keep it").click()
@@ -112,6 +122,35 @@ def test_the_page_is_live_and_changes_the_engine(page_address: str, url: str, pe
 
     page.get_by_label("Show topics with").fill("NEW")
     expect(page.locator("#topics tbody tr")).to_have_count(1)
+
+
+def test_commands_and_schedules_are_shown_as_text_and_changed(page_address: str, people: People) -> None:
+    page = people()
+    page.goto(page_address)
+    jobs, schedules = page.locator("#jobs tbody"), page.locator("#schedules tbody")
+    expect(jobs).to_contain_text("CommandError: no <b>paper</b>")
+    expect(jobs.locator("b, i")).to_have_count(0)  # content is text, never HTML
+    waiting, first = (jobs.locator("tr").filter(has_text=text) for text in ('"<i>xxx', '"first"'))
+    expect(first).to_contain_text("running")  # by the heartbeat of its worker
+    expect(waiting).to_contain_text("queued")
+    assert max(map(len, jobs.locator("code.long").all_inner_texts())) <= 200
+
+    waiting.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Keep it").click()
+    expect(waiting).to_have_count(1)
+    first.get_by_role("button", name="Cancel").click()
+    page.get_by_role("button", name="Cancel it").click()
+    expect(first).to_have_count(0)
+    jobs.get_by_role("button", name="Retry").click()
+    expect(jobs.locator("tr").filter(has_text='"broken"')).to_contain_text("queued")
+
+    schedules.get_by_role("button", name="Pause the schedule weekly").click()
+    expect(schedules).to_contain_text("paused")
+    schedules.get_by_role("button", name="Resume the schedule weekly").click()
+    expect(schedules).to_contain_text("runs")
+    schedules.get_by_role("button", name="Delete the schedule weekly").click()
+    page.get_by_role("button", name="Delete it").click()
+    expect(schedules).to_contain_text("No schedule was added.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

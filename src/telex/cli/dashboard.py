@@ -44,7 +44,7 @@ def dashboard(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Serve a page with the topics, groups, dead letters, commands and triggers of a file or database.
+    """Serve a page with the topics, groups, dead letters, commands, schedules and triggers of a file or database.
 
     By default only this machine can connect. Ctrl-C stops the server. To see the topics in the memory of a program,
     mount telex.dashboard.Dashboard in the program.

@@ -60,11 +60,10 @@ def jobs_list(
       telex jobs list --state failed --json --url sqlite:///shop.db | jq '.[].error.message'
     """
     from telex.commands.job import filter_for
+    from telex.hub import dispatcher_of
 
     wanted = filter_for(state, name, limit, before)
-    found = with_hub(
-        url, lambda hub: hub.commands(state=wanted.state, name=wanted.name, limit=wanted.limit, before=wanted.before)
-    )
+    found = with_hub(url, lambda hub: dispatcher_of(hub).jobs(wanted))
     if json:
         print_json(found)
         return
@@ -153,7 +152,7 @@ def _print_after(url: str, id: str, done: str, json: bool) -> None:
 
 def _kind(wanted: JobFilter) -> str:
     """Return the name of the wanted commands, for the report that there are none."""
-    state = "" if wanted.state is None else f"{wanted.state} "
+    state = "".join(f"{each} " for each in wanted.states or ())
     of = "" if wanted.name is None else f" {wanted.name!r}"
     older = "" if wanted.before is None else f" from before {wanted.before}"
     return f"{state}commands{of}{older}; ended ones are listed while their outcomes are kept"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, get_args
@@ -120,17 +121,29 @@ def moment(seconds: float | None) -> datetime | None:
 
 
 class JobFilter(msgspec.Struct, frozen=True):
-    """The options of `Hub.commands`."""
+    """The options of `Hub.commands`. With several ``states``, ``limit`` is the largest number of each."""
 
-    state: CommandState | None
+    states: frozenset[CommandState] | None
     name: str | None
     limit: int
     before: str | None
     id: str | None = None
 
     def takes(self, job: CommandInfo) -> bool:
-        """Return true for a job in the wanted state."""
-        return self.state is None or job.state == self.state
+        """Return true for a job in a wanted state."""
+        return self.states is None or job.state in self.states
+
+    def first(self, jobs: list[CommandInfo]) -> list[CommandInfo]:
+        """Return the first of these jobs, as many as the limit allows."""
+        if self.states is None or len(self.states) == 1:
+            return jobs[: self.limit]
+        counts = Counter[str]()
+        found = []
+        for job in jobs:
+            counts[job.state] += 1
+            if counts[job.state] <= self.limit:
+                found.append(job)
+        return found
 
 
 def filter_for(state: object, name: str | None, limit: object, before: str | None, id: str | None = None) -> JobFilter:
@@ -141,4 +154,5 @@ def filter_for(state: object, name: str | None, limit: object, before: str | Non
     checked = whole(limit, "limit", fix, most=MAX_LISTED)
     if before is not None and not isinstance(before, str):
         raise BadOption("before", before, "it must be the id of a command, the last of the page before")
-    return JobFilter(state, name, checked, before, None if id is None else check_id(id))
+    states = None if state is None else frozenset((state,))
+    return JobFilter(states, name, checked, before, None if id is None else check_id(id))

@@ -16,13 +16,13 @@ from starlette.websockets import WebSocketClose
 from telex.chat import page
 from telex.checks import function, texts
 from telex.commands.outcome import Outcome
+from telex.dashboard.actions import Actions
 from telex.dashboard.snapshot import Snapshots
-from telex.gateway import AccessRules, Authorizer, Gateway, Peer, Refused
+from telex.gateway import AccessRules, Authorizer, Gateway, Peer
 from telex.gateway.auth import peer_of
-from telex.hub import Hub, runtime_of, scheduler_of
+from telex.hub import Hub, runtime_of
 from telex.process.supervision import keep_doing
 from telex.process.tasks import start_task
-from telex.triggers.admin import pause_trigger, resume_trigger
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -40,10 +40,10 @@ Auth = Callable[[Peer], bool | Awaitable[bool]]
 class Dashboard:
     """An ASGI app: the dashboard of ``hub``. Mount it with ``app.mount("/dashboard", Dashboard(hub))``.
 
-    Its clients see contents of dead letters, and retry, drop, pause and resume. ``auth(peer)`` returns true for a
-    client that may; it may be ``async``. Without ``auth`` only this machine may, without a proxy. ``hosts`` are the
-    host names of this server, beside IP addresses and ``localhost``. The app does not open the hub: open the hub before
-    the first request, and call `aclose` before you close it. Raises `BadOption`.
+    Its clients see contents of dead letters, commands and schedules, and retry, drop, cancel, pause, resume and delete.
+    ``auth(peer)`` returns true for a client that may; it may be ``async``. Without ``auth`` only this machine may,
+    without a proxy. ``hosts`` are the host names of this server, beside IP addresses and ``localhost``. The app does
+    not open the hub: open the hub before the first request, and call `aclose` before you close it. Raises `BadOption`.
     """
 
     def __init__(self, hub: Hub, *, auth: Auth | None = None, hosts: Iterable[str] = ()) -> None:
@@ -57,6 +57,7 @@ class Dashboard:
         self._view.retain(STATE, messages=1)
         self.snapshots: Snapshots = Snapshots(hub, runtime_of(hub).address)
         """The reader of the engine's state."""
+        self._actions = Actions(hub, self.snapshots)
         self._watched = asyncio.Event()
         self._watchers = 0
         self._exits = AsyncExitStack()
@@ -133,20 +134,7 @@ class Dashboard:
 
     async def act(self, name: str, content: Any) -> object:
         """Carry out an action of the page. Raises `Refused`."""
-        groups, given = self.hub.groups, content if isinstance(content, dict) else {}
-        if name in ("pause", "resume"):
-            act = groups.pause if name == "pause" else groups.resume
-            done = await act(str(given.get("group")), str(given.get("pattern")))
-        elif name in ("pause_trigger", "resume_trigger"):
-            change = pause_trigger if name == "pause_trigger" else resume_trigger
-            done = await change(scheduler_of(self.hub), str(given.get("trigger")))
-        elif name in ("retry", "drop"):
-            letter = self.snapshots.letters.get(str(given.get("id")))
-            done = letter is not None and await (groups.retry if name == "retry" else groups.drop)(letter)
-        else:
-            raise Refused("unknown_call", f"the dashboard has no action {name[:80]!r}")
-        if not done:
-            raise Refused("gone", "it is gone: somebody else was first")
+        await self._actions.act(name, content)
         await self._view.topic(STATE).publish(await self.snapshots.take())
         return None
 

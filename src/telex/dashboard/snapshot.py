@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import msgspec
 
-from telex.codec.content import to_json
+from telex.dashboard.jobs import JobReader, JobState, short
 from telex.engines.contract.groups import DeadLetter, GroupInfo
-from telex.errors import Closed, EngineFailed, Misuse, TelexError, shown
+from telex.errors import Closed, EngineFailed, Misuse, TelexError
 from telex.hub import Hub, scheduler_of
+from telex.schedules.plan import ScheduleInfo
+from telex.schedules.schedules import store_of
 from telex.triggers.admin import stored_triggers
 from telex.triggers.trigger import TriggerStatistics
 
@@ -25,7 +26,7 @@ RATE_SECONDS = 10.0
 MAX_DEAD = 100
 """The largest number of dead letters that a snapshot shows."""
 MAX_ROWS = 200
-"""The largest numbers of groups, of commands and of triggers that a snapshot shows."""
+"""The largest numbers of groups, of commands, of triggers and of schedules that a snapshot shows."""
 TAKE_SECONDS = 10.0
 """The time that the engine has for one snapshot."""
 MAX_TEXT = 200
@@ -53,6 +54,22 @@ class CommandState(msgspec.Struct, frozen=True):
     failed: int
 
 
+class ScheduleState(msgspec.Struct, frozen=True):
+    """A schedule that a program has added. ``target`` is a command or a topic, and ``content`` is shortened."""
+
+    schedule: str
+    when: str
+    tz: str
+    target: str
+    content: str
+    next: datetime | None
+    last: datetime | None
+    fired: int
+    missed: int
+    paused: bool
+    ended: bool
+
+
 class DeadState(msgspec.Struct, frozen=True):
     """A dead letter. ``content`` and ``reason`` are shortened."""
 
@@ -68,7 +85,8 @@ class DeadState(msgspec.Struct, frozen=True):
 
 class Snapshot(msgspec.Struct, frozen=True):
     """The state of an engine. ``lacking`` are the parts that could not be read, with the reason, and ``more`` are the
-    numbers of what is not shown. With a ``problem`` the engine could not be read now: the state is that of ``at``.
+    numbers of what is not shown; ``more_jobs`` are the states with more commands than ``jobs`` has. With a ``problem``
+    the engine could not be read now: the state is that of ``at``.
     """
 
     url: str
@@ -79,6 +97,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     dead: list[DeadState] = []
     commands: list[CommandState] = []
     triggers: list[TriggerStatistics] = []
+    schedules: list[ScheduleState] = []
+    jobs: list[JobState] = []
+    more_jobs: list[str] = []
     more: dict[str, int] = {}
     lacking: dict[str, str] = {}
 
@@ -93,6 +114,8 @@ class Snapshots:
         """The numbers of results by command, counted by the app."""
         self.failed: Counter[str] = Counter()
         """The numbers of errors by command, counted by the app."""
+        self.jobs: JobReader = JobReader(hub)
+        """The reader of the commands by id."""
         self._hub = hub
         self._address = address
         self._max_rows = max_rows
@@ -133,6 +156,8 @@ class Snapshots:
             triggers = sorted(({each.trigger: each for each in stored} | local).values(), key=lambda each: each.trigger)
         except (Misuse, EngineFailed) as error:
             lacking["triggers"] = str(error)
+        schedules, schedule_count = await self._schedules(lacking)
+        jobs, more_jobs = await self._jobs(lacking)
         programs = [info for info in groups if not info.group.startswith("$")]
         commands = self._commands(groups)
         more = {
@@ -141,6 +166,7 @@ class Snapshots:
             "dead": max(0, sum(info.dead for info in groups) - len(dead)),
             "commands": max(0, len(commands) - self._max_rows),
             "triggers": max(0, len(triggers) - self._max_rows),
+            "schedules": max(0, schedule_count - len(schedules)),
         }
         return Snapshot(
             self._address,
@@ -151,9 +177,27 @@ class Snapshots:
             dead,
             commands[: self._max_rows],
             triggers[: self._max_rows],
+            schedules,
+            jobs,
+            more_jobs,
             more,
             lacking,
         )
+
+    async def _schedules(self, lacking: dict[str, str]) -> tuple[list[ScheduleState], int]:
+        try:
+            infos, count = await store_of(self._hub.schedules).first(self._max_rows)
+        except (Misuse, EngineFailed) as error:
+            lacking["schedules"] = str(error)
+            return [], 0
+        return [_schedule_state(each) for each in infos], count
+
+    async def _jobs(self, lacking: dict[str, str]) -> tuple[list[JobState], list[str]]:
+        try:
+            return await self.jobs.read()
+        except (Misuse, EngineFailed) as error:
+            lacking["jobs"] = str(error)
+            return [], []
 
     async def _topic(self, name: str) -> TopicState:
         times = await self._times(name, timedelta(seconds=RATE_SECONDS))
@@ -184,7 +228,7 @@ class Snapshots:
                 each.message.topic,
                 each.attempts,
                 each.reason[:MAX_TEXT],
-                _text(each.message.content),
+                short(each.message.content),
                 datetime.fromtimestamp(each.died, UTC),
             )
             for id, each in self.letters.items()
@@ -192,16 +236,28 @@ class Snapshots:
 
     def _commands(self, groups: list[GroupInfo]) -> list[CommandState]:
         states = {each.command: (each.waiting, each.running, 0) for each in self._hub.statistics().commands}
+        stored: dict[str, tuple[int, int, int]] = {}
         for info in groups:
-            if info.group == WORKERS:
-                name = info.pattern.removeprefix("$command:").removesuffix(":request")
-                states[name] = (info.lag - info.leased, info.leased, info.dead)
+            if info.group == WORKERS:  # each priority has a topic
+                name = info.pattern.removeprefix("$command:").rpartition(":")[0]
+                queued, running, dead = stored.get(name, (0, 0, 0))
+                stored[name] = (queued + info.lag - info.leased, running + info.leased, dead + info.dead)
+        states |= stored
         names = sorted({*states, *self.ok, *self.failed})
         return [CommandState(name, *states.get(name, (0, 0, 0)), self.ok[name], self.failed[name]) for name in names]
 
 
-def _text(content: Any) -> str:
-    try:
-        return to_json(content)[: 4 * MAX_TEXT].decode("utf-8", "replace")[:MAX_TEXT]
-    except (TypeError, ValueError, RecursionError):
-        return shown(content)[:MAX_TEXT]
+def _schedule_state(info: ScheduleInfo) -> ScheduleState:
+    return ScheduleState(
+        schedule=info.name,
+        when=info.when,
+        tz=info.tz,
+        target=info.command or info.topic or "",
+        content="" if info.content is None else short(info.content),
+        next=info.next,
+        last=info.last,
+        fired=info.fired,
+        missed=info.missed,
+        paused=info.paused,
+        ended=info.ended,
+    )

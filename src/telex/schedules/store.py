@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -59,7 +60,9 @@ class ScheduleStore:
     async def read_all(self) -> dict[str, tuple[ScheduleRecord, int]]:
         """Return all records with their revisions, sorted by name."""
         self.require()
-        names = await self._runtime.records("schedules").keys(BUCKET)
+        return await self._read_each(await self._runtime.records("schedules").keys(BUCKET))
+
+    async def _read_each(self, names: builtins.list[str]) -> dict[str, tuple[ScheduleRecord, int]]:
         found: dict[str, tuple[ScheduleRecord, int]] = {}
         for first in range(0, len(names), READ_AT_ONCE):
             batch = names[first : first + READ_AT_ONCE]
@@ -69,8 +72,14 @@ class ScheduleStore:
 
     async def list(self) -> list[ScheduleInfo]:
         """Return all schedules, sorted by name."""
-        found, now = await self.read_all(), self._runtime.clock()
-        return [info_of(name, record, now) for name, (record, _) in found.items()]
+        return (await self.first(None))[0]
+
+    async def first(self, limit: int | None) -> tuple[builtins.list[ScheduleInfo], int]:
+        """Return the first ``limit`` schedules by name, and the number of all."""
+        self.require()
+        names = await self._runtime.records("schedules").keys(BUCKET)
+        found, now = await self._read_each(names[:limit]), self._runtime.clock()
+        return [info_of(name, record, now) for name, (record, _) in found.items()], len(names)
 
     async def get(self, name: str) -> ScheduleInfo | None:
         """Return a schedule, or None when it does not exist."""

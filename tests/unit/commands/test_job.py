@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 import telex
-from telex.commands.job import MAX_CONTENT_BYTES, filter_for
+from telex.commands.job import MAX_CONTENT_BYTES, CommandInfo, CommandState, JobFilter, filter_for
 from telex.commands.plan import LEVELS
 from tests.support.loops import until
 from tests.unit.commands.parts import Gate, OutOfStock, is_past
@@ -31,6 +31,15 @@ def test_a_bad_option_of_a_listing_is_refused_with_its_fix(options: dict[str, ob
     given: dict[str, object] = {"state": None, "name": None, "limit": 10, "before": None, "id": None} | options
     with pytest.raises(telex.BadOption, match=text):
         filter_for(given["state"], None, given["limit"], given["before"], given["id"])  # type: ignore[arg-type]  # as a caller may
+
+
+def test_with_several_states_the_limit_is_that_of_each() -> None:
+    states: list[CommandState] = ["queued", "queued", "running", "queued", "running", "failed"]
+    jobs = [CommandInfo(id=str(number), command="ship", state=state) for number, state in enumerate(states)]
+    both = JobFilter(frozenset(("queued", "running")), None, 1, None)
+    assert [job.id for job in both.first([job for job in jobs if both.takes(job)])] == ["0", "2"]
+    one = JobFilter(frozenset(("queued",)), None, 2, None)
+    assert [job.id for job in one.first([job for job in jobs if one.takes(job)])] == ["0", "1"]
 
 
 async def test_another_hub_gets_the_result_of_a_command_by_its_id(file: str) -> None:

@@ -11,11 +11,6 @@ from telex.dashboard import snapshot as module
 from telex.dashboard.snapshot import MAX_SAMPLE, MAX_TOPICS, Snapshots
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return "memory://" if request.param == "memory" else f"sqlite:///{tmp_path}/telex.db"
-
-
 def failing(url: str) -> telex.Hub:
     hub = telex.Hub(url)
 
@@ -40,6 +35,8 @@ async def test_a_snapshot_has_topics_groups_dead_letters_commands_and_triggers(u
             await hub.topic("orders").publish(number)
         await hub.idle()
         await hub.call("double", 2)
+        await hub.schedules.add("report", "0 9 * * mon", command="double", content=7)
+        await hub.schedules.add("cleanup", "@daily", topic="old")
         await hub.idle()
         found = await Snapshots(hub, "the address").take()
     assert (found.url, found.problem, found.lacking) == ("the address", "", {})
@@ -55,16 +52,23 @@ async def test_a_snapshot_has_topics_groups_dead_letters_commands_and_triggers(u
     assert set(found.more.values()) == {0}
     assert [(each.command, each.queued, each.running) for each in found.commands] == [("double", 0, 0)]
     assert [(each.trigger, each.paused) for each in found.triggers] == [("hourly", False)]
+    assert [(each.schedule, each.target, each.content) for each in found.schedules] == [
+        ("cleanup", "old", ""),
+        ("report", "double", "7"),
+    ]
+    assert found.jobs == []
 
 
 async def test_another_process_sees_commands_and_triggers_of_a_file(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/telex.db"
     async with failing(url) as hub, telex.Hub(url) as watching:
         await hub.call("double", 2)
+        await hub.send("double", 3, delay="1h", priority="low")
         snapshots = Snapshots(watching, url)
         snapshots.ok["double"] += 1
         found = await snapshots.take()
     assert [(each.command, each.ok) for each in found.commands] == [("double", 1)]
+    assert [(each.command, each.state, each.content) for each in found.jobs] == [("double", "delayed", "3")]
     assert [each.trigger for each in found.triggers] == ["hourly"]
 
 
@@ -103,10 +107,11 @@ async def test_many_groups_commands_and_triggers_are_bounded() -> None:
     async with hub:
         for name in ("a", "b", "c"):
             await hub.topic(name).publish(1)
+            await hub.schedules.add(name, "@daily", topic="t")
         await hub.idle()
         found = await Snapshots(hub, "", max_rows=1).take()
-    assert [len(found.groups), len(found.commands), len(found.triggers)] == [1, 1, 1]
-    assert [found.more[part] for part in ("groups", "commands", "triggers")] == [2, 2, 2]
+    assert [len(found.groups), len(found.commands), len(found.triggers), len(found.schedules)] == [1, 1, 1, 1]
+    assert [found.more[part] for part in ("groups", "commands", "triggers", "schedules")] == [2, 2, 2, 2]
 
 
 async def take(number: int) -> None: ...

@@ -243,8 +243,8 @@ class EngineJobs:
             jobs = [job for job in await self._jobs(view, running) if wanted.takes(job)]
             if wanted.before is not None:
                 jobs = [job for job in jobs if job.id < wanted.before]
-            found += map(view.with_content, _newest(jobs, wanted.limit))
-        return _newest(found, wanted.limit)
+            found += map(view.with_content, wanted.first(_newest(jobs)))
+        return wanted.first(_newest(found))
 
     async def one(self, id: str) -> CommandInfo:
         """Return one command. Raises `NoSuchCommand`."""
@@ -343,8 +343,8 @@ class EngineJobs:
         await self._watch.close()
 
 
-def _newest(jobs: list[CommandInfo], limit: int) -> list[CommandInfo]:
-    return sorted(jobs, key=lambda job: job.id, reverse=True)[:limit]
+def _newest(jobs: list[CommandInfo]) -> list[CommandInfo]:
+    return sorted(jobs, key=lambda job: job.id, reverse=True)
 
 
 def _around(id: str) -> Start:

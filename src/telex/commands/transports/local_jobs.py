@@ -128,7 +128,7 @@ class LocalJobs:
         before = float("inf") if wanted.before is None else _number(wanted.before)
         jobs = [job for job in found.values() if wanted.takes(job) and wanted.name in (None, job.command)]
         jobs.sort(key=lambda job: _number(job.id), reverse=True)
-        return [self._with_content(job) for job in jobs if _number(job.id) < before][: wanted.limit]
+        return [self._with_content(job) for job in wanted.first([job for job in jobs if _number(job.id) < before])]
 
     def _with_content(self, job: CommandInfo) -> CommandInfo:
         kept = self._ended.get(job.id)

@@ -64,12 +64,22 @@ function fill(id, titles, rows, nothing) {
   if (focused) [...table.querySelectorAll("button")].find((each) => each.dataset.key === focused)?.focus();
 }
 
+/** Text that may be long: the table shows its beginning. */
+function long(text, tag = "span") {
+  return make(tag, { class: "long", title: text }, text);
+}
+
+/** The badge of something that runs until it is paused or has ended. */
+function running(each) {
+  return each.ended ? badge("ended", "calm") : each.paused ? badge("paused", "warn") : badge("runs", "good");
+}
+
 function some(...parts) {
   return make("span", { class: "some" }, ...parts);
 }
 
 function show() {
-  const { groups, dead, commands, triggers, topics, more: hidden, lacking } = snapshot;
+  const { groups, dead, commands, triggers, schedules, topics, more: hidden, lacking } = snapshot;
   byId("url").textContent = snapshot.url;
   const totals = {
     Topics: number.format(topics.length + hidden.topics),
@@ -81,17 +91,19 @@ function show() {
   byId("totals").replaceChildren(...Object.entries(totals).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
   fill("groups", ["Group", "Lag", "Dead", "State", "Action", "Leased", "Delayed", "Pattern"], groups.map((each) => [
     each.group, count(each.lag, each.lag > 1000), count(each.dead, true),
-    each.paused ? badge("paused", "warn") : badge("runs", "good"),
+    running(each),
     button(each.paused ? "Resume" : "Pause", `${each.group} on ${each.pattern}`,
       () => act(each.paused ? "resume" : "pause", { group: each.group, pattern: each.pattern })),
     count(each.leased), count(each.delayed), each.pattern,
   ]), lacking.groups ?? "No group has taken messages yet.");
   fill("dead", ["Topic", "Group", "Reason", "Content", "Attempts", "Died", "Action"], dead.map((each) => [
-    each.topic, each.group, make("span", { class: "long" }, each.reason), make("code", { class: "long" }, each.content),
+    each.topic, each.group, long(each.reason), long(each.content, "code"),
     count(each.attempts), time(each.died),
     some(
       button("Retry", `the message of ${each.topic}, ${each.id}`, () => act("retry", { id: each.id })),
-      button("Drop", `the message of ${each.topic}, ${each.id}`, () => drop(each)),
+      button("Drop", `the message of ${each.topic}, ${each.id}`, () => ask(
+        `Drop the message of ${each.topic} in the group ${each.group}? It cannot be brought back.`, "Drop it",
+        () => act("drop", { id: each.id }))),
     ),
   ]), "No message is dead.");
   fill("commands", ["Command", "Queued", "Running", "Dead", "Done here", "Failed here"], commands.map((each) => [
@@ -99,12 +111,44 @@ function show() {
   ]), "No command was sent yet.");
   fill("triggers", ["Trigger", "Schedule", "Next", "Last", "Fired", "State", "Action"], triggers.map((each) => [
     each.trigger, make("code", {}, each.schedule), each.next ? time(each.next) : "–", time(each.last), count(each.fired),
-    each.ended ? badge("ended", "calm") : each.paused ? badge("paused", "warn") : badge("runs", "good"),
+    running(each),
     each.ended ? "" : button(each.paused ? "Resume" : "Pause", each.trigger,
       () => act(each.paused ? "resume_trigger" : "pause_trigger", { trigger: each.trigger })),
   ]), lacking.triggers ?? "No trigger is declared.");
-  for (const [id, name] of [["groups", "groups"], ["dead", "dead letters"], ["commands", "commands"], ["triggers", "triggers"]]) more(id, name);
+  showJobs();
+  fill("schedules", ["Schedule", "State", "Action", "When", "Next", "Last", "Runs", "Missed", "Target", "Content", "Zone"], schedules.map((each) => [
+    each.schedule, running(each),
+    some(
+      each.ended ? "" : button(each.paused ? "Resume" : "Pause", `the schedule ${each.schedule}`,
+        () => act(each.paused ? "resume_schedule" : "pause_schedule", { schedule: each.schedule })),
+      button("Delete", `the schedule ${each.schedule}`, () => ask(
+        `Delete the schedule ${each.schedule}? It never runs again, in any process.`, "Delete it",
+        () => act("delete_schedule", { schedule: each.schedule }))),
+    ),
+    /^\d{4}-/.test(each.when) ? new Date(each.when).toLocaleString() : make("code", {}, each.when),
+    each.next ? time(each.next) : "–", time(each.last), count(each.fired), count(each.missed, true), each.target,
+    long(each.content, "code"), each.tz,
+  ]), lacking.schedules ?? "No schedule was added.");
+  for (const [id, name] of [["groups", "group"], ["dead", "dead letter"], ["commands", "command"], ["triggers", "trigger"],
+    ["schedules", "schedule"]]) more(id, name);
   showTopics();
+}
+
+function showJobs() {
+  const { jobs, more_jobs: moreJobs, lacking } = snapshot;
+  const kinds = { running: "good", queued: "calm", delayed: "calm", failed: "bad", expired: "bad" };
+  fill("jobs", ["Command", "State", "Action", "Content", "Since", "Error", "Attempt", "Key", "Id"], jobs.map((each) => {
+    const failed = kinds[each.state] === "bad", about = `the command ${each.command}, ${each.id}`;
+    return [
+      each.command, badge(each.state, kinds[each.state]),
+      failed ? button("Retry", about, () => act("retry_job", { id: each.id }))
+        : button("Cancel", about, () => ask(
+          `Cancel the command ${each.command} with the id ${each.id}?`, "Cancel it", () => act("cancel_job", { id: each.id }))),
+      each.content === null ? "not available" : long(each.content, "code"),
+      time(each.since), long(each.error), count(each.attempt), long(each.key), make("code", {}, each.id),
+    ];
+  }), lacking.jobs ?? "No command runs, waits or has failed.");
+  if (moreJobs.length) lastRow("jobs", `Of each state only the newest are shown. There are more that are ${moreJobs.join(", ")}.`);
 }
 
 function showTopics() {
@@ -112,15 +156,18 @@ function showTopics() {
   const found = snapshot.topics.filter((each) => each.topic.toLowerCase().includes(wanted));
   fill("topics", ["Topic", "Messages a second", "Last message"], found.map((each) => [each.topic, rate(each.rate), time(each.last)]),
     wanted ? "No topic has this in its name." : "Nothing was published yet.");
-  more("topics", "topics");
+  more("topics", "topic");
 }
 
 /** Add a last row with the number of things that the snapshot leaves out. */
 function more(id, name) {
-  const table = byId(id), amount = snapshot.more[id];
-  if (!amount) return;
-  const cell = make("td", { colspan: table.tHead.rows[0].cells.length, class: "none" }, `and ${number.format(amount)} more ${name}`);
-  table.tBodies[0].append(make("tr", {}, cell));
+  const amount = snapshot.more[id];
+  if (amount) lastRow(id, `and ${number.format(amount)} more ${name}${amount === 1 ? "" : "s"}`);
+}
+
+function lastRow(id, text) {
+  const table = byId(id);
+  table.tBodies[0].append(make("tr", {}, make("td", { colspan: table.tHead.rows[0].cells.length, class: "none" }, text)));
 }
 
 function notice(text) {
@@ -138,12 +185,14 @@ async function act(name, content) {
   }
 }
 
-function drop(letter) {
+/** Ask before an action; `yes` is the text of the button that carries it out. */
+function ask(question, yes, action) {
   const dialog = byId("sure");
-  byId("question").textContent = `Drop the message of ${letter.topic} in the group ${letter.group}? It cannot be brought back.`;
+  byId("question").textContent = question;
+  byId("yes").textContent = yes;
   dialog.returnValue = "no";
   dialog.onclose = () => {
-    if (dialog.returnValue === "yes") act("drop", { id: letter.id });
+    if (dialog.returnValue === "yes") action();
   };
   dialog.showModal();
 }
