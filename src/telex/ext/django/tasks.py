@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from importlib import import_module
 from traceback import format_exception
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from django.db import close_old_connections
@@ -71,12 +72,17 @@ NAMES = ("url", "keep", "concurrency")
 
 
 class EnqueuedTask(msgspec.Struct, frozen=True):
-    """A task as it was enqueued: the path of its function, its arguments, and its time in seconds since 1970."""
+    """A task as it was enqueued: the path of its function, its arguments, and what ``using`` changes. Times are in
+    seconds since 1970.
+    """
 
     path: str
     args: list[Any]
     kwargs: dict[str, Any]
     at: float
+    queue: str
+    priority: int
+    run_after: float | None
 
 
 class TelexBackend(BaseTaskBackend):
@@ -132,7 +138,8 @@ class TelexBackend(BaseTaskBackend):
         """
         self.validate_task(task)
         given, named = normalize_json(list(args)), normalize_json(dict(kwargs))
-        enqueued = EnqueuedTask(task.module_path, given, named, datetime.now(UTC).timestamp())
+        now, after = datetime.now(UTC).timestamp(), None if task.run_after is None else task.run_after.timestamp()
+        enqueued = EnqueuedTask(task.module_path, given, named, now, task.queue_name, task.priority, after)
         result = self._result(task, self.client.run(self._enqueue(task, enqueued)), enqueued)
         task_enqueued.send(type(self), task_result=result)
         return result
@@ -155,7 +162,7 @@ class TelexBackend(BaseTaskBackend):
         if record is None:
             raise TaskResultDoesNotExist(id)
         enqueued = msgspec.json.decode(record.value, type=EnqueuedTask)
-        task = task_at(enqueued.path)
+        task = self._task(enqueued)
         try:
             ticket = await hub.ticket(id)
         except NoSuchCommand:
@@ -165,6 +172,12 @@ class TelexBackend(BaseTaskBackend):
         running = await hub.commands(state="running", name=command_of(task.queue_name), limit=MAX_LISTED)
         status = base.TaskResultStatus.RUNNING if any(each.id == id for each in running) else None
         return self._result(task, id, enqueued, status=status)
+
+    def _task(self, enqueued: EnqueuedTask) -> Any:
+        """Return the task as it was enqueued. Raises ``ImportError``, ``InvalidTaskError``."""
+        after = None if enqueued.run_after is None else datetime.fromtimestamp(enqueued.run_after, UTC)
+        changes = {"queue_name": enqueued.queue, "priority": enqueued.priority, "run_after": after}
+        return import_string(enqueued.path).using(**changes, backend=self.alias)
 
     def _finished(self, task: Any, enqueued: EnqueuedTask, outcome: Outcome[Any]) -> Any:
         error, found = outcome.error, outcome.result if outcome.error is None else outcome.error.data
@@ -232,7 +245,7 @@ class TelexBackend(BaseTaskBackend):
 
     def _carry_out(self, enqueued: EnqueuedTask, context: CommandContext[EnqueuedTask]) -> dict[str, Any]:
         """Run one task, in a thread of the worker. Return its value and the time of its begin."""
-        task, started = task_at(enqueued.path), datetime.now(UTC).timestamp()
+        task, started = self._task(enqueued), datetime.now(UTC).timestamp()
 
         def result_with(status: Any, finished_at: datetime | None = None) -> Any:
             attempts, id = context.attempt, context.id
@@ -246,7 +259,9 @@ class TelexBackend(BaseTaskBackend):
         try:
             given = (base.TaskContext(task_result=result), *enqueued.args) if task.takes_context else enqueued.args
             value = normalize_json(task.call(*given, **enqueued.kwargs))
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # as in Django's own backends, sys.exit() fails the task and not its worker
             kind, trace = type(error), "".join(format_exception(error))
             data = {"class": f"{kind.__module__}.{kind.__qualname__}", "traceback": trace, "started": started}
             raise CommandError(text_of(error), code="task_failed", data=data) from error
@@ -288,15 +303,10 @@ def backend_of(alias: str) -> Any:
 
 
 def command_of(queue: str) -> str:
-    """Return the name of the command for the tasks of a queue."""
-    return f"django:{queue}"
+    """Return the name of the command for the tasks of a queue, whose name may hold any characters."""
+    return f"django:{quote(queue, safe='')}"
 
 
 def level(priority: int) -> Priority:
     """Return the priority of a command for that of a task, from -100 to 100."""
     return "low" if priority < 0 else "high" if priority > 0 else "normal"
-
-
-def task_at(path: str) -> Any:
-    """Return the task with this path. Raises ``ImportError``."""
-    return import_string(path)

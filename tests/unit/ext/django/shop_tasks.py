@@ -1,5 +1,6 @@
 """Tasks of Django, as a project writes them."""
 
+import sys
 from typing import Any
 
 from django_tasks import TaskContext, task
@@ -23,3 +24,8 @@ def attempt(context: TaskContext) -> list[Any]:
 @task
 def fail(text: str) -> None:
     raise LookupError(text)
+
+
+@task
+def leave() -> None:
+    sys.exit(3)

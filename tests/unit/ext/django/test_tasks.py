@@ -25,7 +25,7 @@ def tasks(tmp_path: Path) -> Iterator[Any]:
         settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.sqlite3"}})
         django.setup()
     options = {"url": f"sqlite:///{tmp_path}/tasks.db"}
-    backend = {"BACKEND": BACKEND, "QUEUES": ["default", "mails"], "OPTIONS": options}
+    backend = {"BACKEND": BACKEND, "QUEUES": ["default", "mails", "two words"], "OPTIONS": options}
     with override_settings(USE_TZ=True, TASKS={"default": backend}):
         from django_tasks import task_backends
 
@@ -98,12 +98,21 @@ def test_an_error_of_a_task_has_its_class_and_traceback(tasks: Any) -> None:
 
 
 @pytest.mark.slow
+def test_a_task_that_exits_has_failed_and_its_worker_goes_on(tasks: Any) -> None:
+    with worker():
+        assert finished(tasks.leave.enqueue()).errors[0].exception_class is SystemExit
+        assert finished(tasks.add.enqueue(1, 2)).return_value == 3
+
+
+@pytest.mark.slow
 def test_a_task_runs_after_its_time_and_in_its_queue(tasks: Any) -> None:
     later = tasks.add.using(run_after=datetime.now(UTC) + timedelta(hours=1)).enqueue(1, 2)
-    other = tasks.add.using(queue_name="mails").enqueue(3, 4)
-    with worker(["mails"]):
+    other = tasks.add.using(queue_name="two words", priority=7).enqueue(3, 4)
+    with worker(["two words"]):
         assert finished(other).return_value == 7
         assert tasks.add.get_result(later.id).status == "READY"
+        for result in (later, other):
+            assert tasks.add.get_result(result.id).task == result.task
 
 
 @pytest.mark.slow
