@@ -379,7 +379,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
 
         Raises `BadOption` for another connection; `Misuse` on an engine without a database.
         """
-        return join(self._runtime.outbox("join"), connection, self._runtime.clock)
+        return join(self._runtime.outbox("join"), connection, self._runtime.clock, self._runtime.topics.carrier)
 
     def include_router(self, router: Router, prefix: str = "") -> None:
         """Add all declarations of ``router``, now and later, under ``prefix``. Raises `BadName`, `BadOption`."""

@@ -7,7 +7,8 @@ Patterns", chapter 3). A hub that is open on the database publishes them shortly
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -16,11 +17,15 @@ from telex.commands.spec import check_command
 from telex.commands.transports.engine import digest_for
 from telex.commands.transports.job_records import DIGEST
 from telex.commands.transports.worker import GROUP
+from telex.durations import Duration
 from telex.engines.contract.outbox import Statement, TransactionOutbox
 from telex.errors import BadOption
-from telex.message import Draft, aware, check_id, check_key, own_headers
+from telex.message import Draft, aware, check_id, check_key, expiring, own_headers
 from telex.names import check_published
+from telex.observe.headers import Carrier, with_carried
 
+Written = tuple[str, Sequence[Statement]]
+"""The id of a message, and the statements that write it."""
 Execute = Callable[[str, Mapping[str, object]], Any]
 """Executes one statement on a connection. Returns an awaitable on an asynchronous connection."""
 _KINDS = (
@@ -32,12 +37,42 @@ _KINDS = (
 class OutboxWriter:
     """A builder of the statements that write messages and commands into the outbox."""
 
-    def __init__(self, outbox: TransactionOutbox, execute: Execute, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, outbox: TransactionOutbox, execute: Execute, clock: Callable[[], float], carrier: Carrier
+    ) -> None:
         self._outbox = outbox
         self.execute: Execute = execute
         self._clock = clock
+        self._carrier = carrier
 
-    def statements(
+    @contextmanager
+    def message(
+        self,
+        topic: str,
+        content: object,
+        due: float | None,
+        id: str | None,
+        headers: Mapping[str, str] | None,
+        key: str | None,
+        ttl: Duration | None = None,
+    ) -> Iterator[Written]:
+        """Give the id of a message, and the statements that write it, which are executed in its span, if any."""
+        name, now = check_published(topic), self._clock()
+        if ttl is not None:
+            headers = expiring(headers, ttl, now, due)
+        with self._written(name, content, due, id, headers, key) as written:
+            yield written
+
+    @contextmanager
+    def request(self, name: str, content: object, key: str | None) -> Iterator[Written]:
+        """Give the id of a command, and the statements that write it, as `message`."""
+        topic = f"$command:{check_command(name)}:request"
+        headers = None if key is None else {DIGEST: digest_for(content)}
+        with self._written(topic, content, None, None, headers, key, GROUP) as written:
+            yield written
+
+    @contextmanager
+    def _written(
         self,
         topic: str,
         content: object,
@@ -46,20 +81,20 @@ class OutboxWriter:
         headers: Mapping[str, str] | None,
         key: str | None,
         group: str | None = None,
-    ) -> tuple[str, Sequence[Statement]]:
-        """Return the id of a message, and the statements that write it. A topic keeps it for ``group``."""
-        name = check_published(topic)
-        data = hold(content, name)
-        checked = None if id is None else check_id(id)
-        draft = Draft(content, name, checked, self._clock(), own_headers(headers), None, check_key(key), data)
-        draft = draft.with_id()
-        return str(draft.id), self._outbox.write(draft, due, group)
-
-    def request(self, name: str, content: object, key: str | None) -> tuple[str, Sequence[Statement]]:
-        """Return the id of a command, and the statements that write it."""
-        topic = f"$command:{check_command(name)}:request"
-        headers = None if key is None else {DIGEST: digest_for(content)}
-        return self.statements(topic, content, None, None, headers, key, GROUP)
+    ) -> Iterator[Written]:
+        instrument = self._carrier.instrument
+        sending = None if instrument is None else instrument.sending(topic, headers)
+        with nullcontext() if sending is None else sending:
+            if sending is not None:
+                headers = sending.headers
+            elif self._carrier.active:
+                headers = with_carried(headers)
+            data, checked = hold(content, topic), None if id is None else check_id(id)
+            draft = Draft(content, topic, checked, self._clock(), own_headers(headers), None, check_key(key), data)
+            draft = draft.with_id()
+            if sending is not None:
+                sending.sent(str(draft.id))
+            yield str(draft.id), self._outbox.write(draft, due, group)
 
 
 class JoinedTransaction:
@@ -81,12 +116,15 @@ class JoinedTransaction:
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
+        ttl: Duration | None = None,
     ) -> str:
-        """Write a message into the outbox, and return its id. Arguments as for `telex.Topic.publish`.
+        """Write a message into the outbox, and return its id. Arguments as for `telex.Topic.publish`; the time of
+        ``ttl`` begins now.
 
         Raises `ContentError`, `BadOption`, `BadName`, and the exceptions of the connection.
         """
-        return self._write(self._writer.statements(topic, content, None, id, headers, key))
+        with self._writer.message(topic, content, None, id, headers, key, ttl) as written:
+            return self._write(written)
 
     def publish_at(
         self,
@@ -97,21 +135,24 @@ class JoinedTransaction:
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
+        ttl: Duration | None = None,
     ) -> str:
         """Write a message, as `publish`, that is published at ``when``, an aware datetime, if that is after the
         commit.
         """
         due = aware(when, "when").timestamp()
-        return self._write(self._writer.statements(topic, content, due, id, headers, key))
+        with self._writer.message(topic, content, due, id, headers, key, ttl) as written:
+            return self._write(written)
 
     def send(self, name: str, content: object = None, *, key: str | None = None) -> str:
         """Write a command into the outbox, and return its id. ``hub.follow(name)`` gives its outcome.
 
         Raises as `publish`.
         """
-        return self._write(self._writer.request(name, content, key))
+        with self._writer.request(name, content, key) as written:
+            return self._write(written)
 
-    def _write(self, written: tuple[str, Sequence[Statement]]) -> str:
+    def _write(self, written: Written) -> str:
         id, statements = written
         for sql, values in statements:
             self._writer.execute(sql, values)
@@ -132,9 +173,11 @@ class AsyncJoinedTransaction:
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
+        ttl: Duration | None = None,
     ) -> str:
         """Write a message into the outbox; see `JoinedTransaction.publish`."""
-        return await self._write(self._writer.statements(topic, content, None, id, headers, key))
+        with self._writer.message(topic, content, None, id, headers, key, ttl) as written:
+            return await self._write(written)
 
     async def publish_at(
         self,
@@ -145,14 +188,17 @@ class AsyncJoinedTransaction:
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
+        ttl: Duration | None = None,
     ) -> str:
         """Write a message that is published at ``when``; see `JoinedTransaction.publish_at`."""
         due = aware(when, "when").timestamp()
-        return await self._write(self._writer.statements(topic, content, due, id, headers, key))
+        with self._writer.message(topic, content, due, id, headers, key, ttl) as written:
+            return await self._write(written)
 
     async def send(self, name: str, content: object = None, *, key: str | None = None) -> str:
         """Write a command into the outbox; see `JoinedTransaction.send`."""
-        return await self._write(self._writer.request(name, content, key))
+        with self._writer.request(name, content, key) as written:
+            return await self._write(written)
 
     async def _write(self, written: tuple[str, Sequence[Statement]]) -> str:
         id, statements = written
@@ -162,13 +208,13 @@ class AsyncJoinedTransaction:
 
 
 def join(
-    outbox: TransactionOutbox, connection: object, clock: Callable[[], float]
+    outbox: TransactionOutbox, connection: object, clock: Callable[[], float], carrier: Carrier
 ) -> JoinedTransaction | AsyncJoinedTransaction:
     """Return an object that writes messages into ``outbox`` with a connection of the program. Raises `BadOption`."""
     for library, adapt in _ADAPTERS.items():
         if any(base.__module__.partition(".")[0] == library for base in type(connection).__mro__):
             execute, is_async = adapt(connection)
-            writer = OutboxWriter(outbox, execute, clock)
+            writer = OutboxWriter(outbox, execute, clock, carrier)
             return AsyncJoinedTransaction(writer) if is_async else JoinedTransaction(writer)
     raise BadOption("connection", connection, _KINDS)
 

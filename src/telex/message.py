@@ -16,6 +16,7 @@ import uuid_utils
 
 from telex.codec import content as codec
 from telex.codec.encoded import BYTES, CONTENT_TYPE, JSON, Encoded, encoded_of, unreserved
+from telex.durations import Duration, seconds
 from telex.errors import BadOption
 from telex.names import check_topic
 
@@ -430,10 +431,16 @@ def has_expired(message: Message[Any], now: float) -> bool:
     return moment is not None and moment <= now
 
 
-def with_expiry(headers: Mapping[str, str] | None, moment: float) -> dict[str, str]:
-    """Return headers of a message that expires at ``moment``. Raises `BadOption` for a time after the year 9999."""
+def expiring(headers: Mapping[str, str] | None, ttl: Duration, now: float, due: float | None = None) -> dict[str, str]:
+    """Return headers of a message that expires ``ttl`` after it is published: at ``due``, or ``now`` if that is later.
+    Raises `BadOption` for a length of 0, and for a time after the year 9999.
+    """
+    length = seconds(ttl, "ttl")
+    moment = (now if due is None else max(now, due)) + length
+    if not length:
+        raise BadOption("ttl", ttl, "it must be above 0, the time until the message expires")
     if moment > MAX_EXPIRY:
-        raise BadOption("ttl", moment, "it must end before the year 10000")
+        raise BadOption("ttl", ttl, "it must end before the year 10000")
     if headers is not None and not isinstance(headers, Mapping):
         raise BadOption("headers", headers, "headers must be a mapping of text to text")
     return {**(headers or {}), EXPIRES: f"{moment:.6f}"}

@@ -74,12 +74,18 @@ class BlockingTopic(Generic[T]):
         return self._thread.wait(self._topic.cancel(id, timeout=timeout))
 
     def publish_nowait(
-        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
+        self,
+        content: T,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        ttl: Duration | None = None,
     ) -> Message[T]:
         """Append a message at once. Raises `WouldBlock` when `publish` would wait: always, on engines that store
         messages outside of this process.
         """
-        return self._thread.call(lambda: self._topic.publish_nowait(content, id=id, headers=headers, key=key))
+        return self._thread.call(lambda: self._topic.publish_nowait(content, id=id, headers=headers, key=key, ttl=ttl))
 
     @overload
     def subscribe(

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 from telex.blocking.thread import HubThread
 from telex.blocking.topic import BlockingTopic
+from telex.durations import Duration
 from telex.message import Message
 from telex.topics.transaction import Transaction as AsyncTransaction
 from telex.topics.transaction import enter_context, leave_context
@@ -47,10 +48,11 @@ class BlockingTransaction:
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
+        ttl: Duration | None = None,
     ) -> Message[T]:
         """Publish when this transaction commits; as ``telex.Transaction.publish``."""
         to = topic.id if isinstance(topic, BlockingTopic) else topic  # the hub has one topic of each id
-        return self._thread.wait(self._transaction.publish(to, content, id=id, headers=headers, key=key))
+        return self._thread.wait(self._transaction.publish(to, content, id=id, headers=headers, key=key, ttl=ttl))
 
     def execute(self, sql: str, parameters: Sequence[object] | Mapping[str, object] = ()) -> list[tuple[Any, ...]]:
         """Execute one statement of SQL in the transaction and return its rows; as ``telex.Transaction.execute``."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from time import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -29,6 +30,9 @@ def pub(
         typer.Option(metavar="ID", help="The id of the message. A second message with the same id is not stored."),
     ] = None,
     header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header; may be repeated.")] = None,
+    ttl: Annotated[
+        str | None, typer.Option(metavar="TIME", help="The time until the message expires, such as 10s or 5m.")
+    ] = None,
     url: UrlNotServer = None,
     server: Server = DEFAULT_SERVER,
     connect_timeout: ConnectTimeout = 5.0,
@@ -46,20 +50,18 @@ def pub(
       telex pub orders:new '{"item": "tea", "count": 2}'
       telex pub notes:today 42 --text
       telex pub orders:new '{"item": "tea"}' --url sqlite:///shop.db
+      telex pub offers:today '{"tea": 2.5}' --ttl 10m
       tail -f app.log | telex pub logs:app - --text
     """
     import uuid_utils
 
-    from telex import BadOption
     from telex.gateway.protocol import Publish
     from telex.names import check_topic
 
-    if id is not None and content == "-":
-        fix = "one id names one message, but the content - publishes each line of the standard input; leave out --id"
-        raise BadOption("id", id, fix)
     for option, given in {"content": content, "name": name, "id": id}.items():
         _check_text(option, given)
     check_topic(topic)
+    _check_options(id, content, ttl)
     headers = _headers(header or [])
     url = chosen_url(ctx, url)
     with _to_server(server, connect_timeout) if url is None else _to_engine(url) as publish:
@@ -67,7 +69,7 @@ def pub(
             body = _content(line, text or name is not None)
             if name is not None:
                 body = {"name": name, "text": line}
-            done = publish(Publish(topic, body, id or str(uuid_utils.uuid7()), headers))
+            done = publish(Publish(topic, body, id or str(uuid_utils.uuid7()), headers, ttl=ttl))
             if json:
                 print_json({"topic": done.topic, "id": done.id, "seq": done.seq})
             elif content != "-":
@@ -91,7 +93,7 @@ def _to_engine(url: str) -> Iterator[Callable[[Publish], Published]]:
     with Hub(url) as hub:
 
         def publish(frame: Publish) -> Published:
-            kept = hub.topic(frame.topic).publish(frame.content, id=frame.id, headers=frame.headers)
+            kept = hub.topic(frame.topic).publish(frame.content, id=frame.id, headers=frame.headers, ttl=frame.ttl)
             return Published(kept.topic, kept.id, kept.seq)
 
         yield publish
@@ -119,6 +121,18 @@ def _check_text(option: str, given: str | None) -> None:
         (given or "").encode()
     except UnicodeEncodeError:
         raise BadOption(option, given, "it does not fit this terminal's encoding; write it in UTF-8") from None
+
+
+def _check_options(id: str | None, content: str, ttl: str | None) -> None:
+    """Raise `BadOption` before anything is published."""
+    from telex import BadOption
+    from telex.message import expiring
+
+    if id is not None and content == "-":
+        fix = "one id names one message, but the content - publishes each line of the standard input; leave out --id"
+        raise BadOption("id", id, fix)
+    if ttl is not None:
+        expiring(None, ttl, time())
 
 
 def _content(line: str, as_text: bool) -> Any:

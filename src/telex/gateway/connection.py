@@ -222,7 +222,8 @@ class Connection:
         if headers:
             headers = await ask(self.authorizer.headers, topic, headers)
         await self._quota.take(topic)
-        message = await self.authorizer.hub.topic(topic).publish(content, id=request.id, headers=headers)
+        to = self.authorizer.hub.topic(topic)
+        message = await to.publish(content, id=request.id, headers=headers, ttl=request.ttl)
         return Published(topic, message.id, message.seq, request.ref)
 
     # -- subscriptions

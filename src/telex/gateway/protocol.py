@@ -72,13 +72,16 @@ class Frame(msgspec.Struct, frozen=True, tag_field="op", omit_defaults=True):
 
 
 class Publish(Frame, frozen=True, tag="publish"):
-    """Publish a message. A second frame with the same ``id`` stores nothing, and gets the same answer."""
+    """Publish a message. A second frame with the same ``id`` stores nothing, and gets the same answer. The message
+    expires ``ttl`` after its publishing: seconds, or text such as "10s".
+    """
 
     topic: str
     content: Any
     id: str | None = None
     headers: dict[str, str] | None = None
     ref: Ref = None
+    ttl: float | str | None = None
 
 
 class Subscribe(Frame, frozen=True, tag="subscribe"):

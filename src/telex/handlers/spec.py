@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,8 @@ class HandlerSpec(msgspec.Struct, frozen=True):
             bound = bind_thread(bound, self.name, runtime)
         bound = wrap(bound, self.middleware) if self.middleware else bound
         group = None if self.group is None else self.group.name
-        bound = runtime.observed(bound, Processing(self.name, self.patterns, group, headers_of, itself))
+        batch = None if self.batch is None else attrgetter("content")  # a `MessageList`
+        bound = runtime.observed(bound, Processing(self.name, self.patterns, group, headers_of, itself, batch))
         # Elsewhere the headers come with the context of the publisher.
         return bound if group is None and runtime.in_process else carrying(bound, runtime.topics.carrier, runtime.clock)
 

@@ -17,7 +17,8 @@ Invoke = Callable[[Any], Any]
 
 class Processing(msgspec.Struct, frozen=True):
     """A bound handler or command, as an `Instrument` sees it. ``headers`` and ``message`` read the argument of a call:
-    the headers of its message, or None, and the message.
+    the headers of its message, or None, and the message. ``batch`` reads the messages of a handler of batches; it is
+    None for other handlers.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Processing(msgspec.Struct, frozen=True):
     group: str | None
     headers: Callable[[Any], Mapping[str, str] | None]
     message: Callable[[Any], Message[Any]]
+    batch: Callable[[Any], Sequence[Message[Any]]] | None = None
 
     @property
     def internal(self) -> bool:

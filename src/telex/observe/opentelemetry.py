@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from functools import partial
 from inspect import isawaitable
 from math import inf, log1p
 from random import random
@@ -88,6 +89,8 @@ class OpenTelemetry:
 
     def processing(self, invoke: Invoke, of: Processing) -> Invoke:
         """Return a function that calls ``invoke`` in a span, if its message has a trace or begins one."""
+        if of.batch is not None:
+            return partial(self._processed_batch, invoke, of.batch, of)
         read, begins = of.headers, _never if of.internal else self._begins
 
         def traced(argument: Any) -> Any:
@@ -114,11 +117,7 @@ class OpenTelemetry:
         """
         if not messages:
             raise Misuse("trace an empty batch", "give the messages of one batch: observe.process(batch)")
-        name = name or messages[0].topic
-        links = [trace.Link(context) for context in map(self._context_of, messages) if context.is_valid]
-        attributes = _attributes("process", name, None) | {"messaging.batch.message_count": len(messages)}
-        kind = trace.SpanKind.CONSUMER
-        span = self._tracer.start_span(f"process {name}", None, kind, attributes, links)
+        span = self._span_of_batch(name or messages[0].topic, self._traces_of(messages), None, len(messages))
         with _Scope(span, self._injected(span, {})):
             yield span
 
@@ -137,13 +136,31 @@ class OpenTelemetry:
         span = self._tracer.start_span(
             f"process {pattern}", self._extracted(carry), trace.SpanKind.CONSUMER, attributes
         )
-        scope = _Scope(span, self._injected(span, carry))
-        with scope.step():
-            result = invoke(argument)
-            if not isawaitable(result):
-                scope.end()
-                return result
-        return scope.finished(result)
+        return _Scope(span, self._injected(span, carry)).call(invoke, argument)
+
+    def _processed_batch(
+        self, invoke: Invoke, messages_of: Callable[[Any], Sequence[Message[Any]]], of: Processing, argument: Any
+    ) -> Any:
+        """Call a handler of batches in a span with a link to the trace of each message, if one is recorded, or if none
+        has a trace and the batch begins one.
+        """
+        messages = messages_of(argument)
+        found = self._traces_of(messages)
+        if not (any(each.trace_flags.sampled for each in found) if found else self._begins()):
+            return invoke(argument)
+        span = self._span_of_batch(" ".join(of.patterns), found, Context(), len(messages))
+        span.set_attribute("telex.handler", of.name)
+        if of.group is not None:
+            span.set_attribute("messaging.consumer.group.name", of.group)
+        return _Scope(span, self._injected(span, {})).call(invoke, argument)
+
+    def _traces_of(self, messages: Sequence[Message[Any]]) -> list[trace.SpanContext]:
+        return [context for context in map(self._context_of, messages) if context.is_valid]
+
+    def _span_of_batch(self, name: str, found: Sequence[trace.SpanContext], parent: Context | None, count: int) -> Span:
+        attributes = _attributes("process", name, None) | {"messaging.batch.message_count": count}
+        links = [trace.Link(context) for context in found]
+        return self._tracer.start_span(f"process {name}", parent, trace.SpanKind.CONSUMER, attributes, links)
 
     def _extracted(self, carry: Mapping[str, str]) -> Context:
         return self._format.extract(carry, Context()) if TRACEPARENT in carry else Context()
@@ -199,6 +216,15 @@ class _Scope:
         finally:
             carried.reset(carrying)
             contexts.detach(token)
+
+    def call(self, invoke: Invoke, argument: Any) -> Any:
+        """Call a function in the span, and return its result, or an awaitable for it, which ends the span."""
+        with self.step():
+            result = invoke(argument)
+            if not isawaitable(result):
+                self.end()
+                return result
+        return self.finished(result)
 
     async def finished(self, result: Any) -> Any:
         """Await the result of a call in the span, and end the span."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from telex.topics.threads import publish_later
+from telex.message import expiring
+from telex.process.waiters import within
 
 if TYPE_CHECKING:
-    from telex.message import Message
+    from telex.durations import Duration
+    from telex.message import Draft, Message
     from telex.observe.headers import Sending
     from telex.topics.publisher import Publisher
 
@@ -19,6 +21,22 @@ def _sending(publisher: Publisher, headers: Headers) -> Sending | None:
     instrument, id = publisher.carrier.instrument, publisher.id
     # Topics of telex have no spans: their messages carry the headers of their cause.
     return None if instrument is None or id.startswith("$") else instrument.sending(id, headers)
+
+
+def expiring_headers(
+    publisher: Publisher, headers: Headers, ttl: Duration, due: float | None = None
+) -> Mapping[str, str]:
+    """Return headers with the time at which a message expires that is published at ``due``; None is now."""
+    found = expiring(headers, ttl, publisher.clock(), due)
+    publisher.carrier.expires = True
+    return found
+
+
+async def publish_later(publisher: Publisher, draft: Draft, due: float | None, limit: float | None) -> Message[Any]:
+    """Publish at ``due``, in seconds since 1970; None is now. ``limit`` bounds the call, in seconds."""
+    publisher.engine.guarantees.require("delayed", "publish(delay=) or publish(at=)")
+    keeping = publisher.keep_until(draft, draft.time if due is None else due)
+    return await within(limit, f"publishing to {publisher.id!r}", keeping, publisher.connection)
 
 
 async def sent(

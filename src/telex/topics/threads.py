@@ -1,4 +1,4 @@
-"""`publish_later`, `cancel` and `publish_from_thread`: publish at a time, and from another thread than the hub's."""
+"""`cancel` and `publish_from_thread`: discard a delayed message, and publish from another thread than the hub's."""
 
 from __future__ import annotations
 
@@ -14,17 +14,11 @@ from telex.durations import Duration, due
 from telex.errors import Closed, TelexError, WouldBlock
 from telex.message import check_id
 from telex.process.waiters import within
+from telex.topics.sending import publish_at, sent, sent_nowait
 
 if TYPE_CHECKING:
-    from telex.message import Draft, Message
+    from telex.message import Message
     from telex.topics.publisher import Publisher
-
-
-async def publish_later(publisher: Publisher, draft: Draft, due: float | None, limit: float | None) -> Message[Any]:
-    """Publish at ``due``, in seconds since 1970; None is now. ``limit`` bounds the call, in seconds."""
-    publisher.engine.guarantees.require("delayed", "publish(delay=) or publish(at=)")
-    keeping = publisher.keep_until(draft, draft.time if due is None else due)
-    return await within(limit, f"publishing to {publisher.id!r}", keeping, publisher.connection)
 
 
 async def cancel(publisher: Publisher, id: str, limit: float | None) -> bool:
@@ -54,7 +48,7 @@ def publish_from_thread(
             refused: Future[Message[Any]] = Future()
             refused.set_exception(WouldBlock(f"publishing to {publisher.id!r} for later waits for the engine"))
             return refused
-        return _done(partial(publisher.publish_nowait, content, id, headers, key))
+        return _done(partial(sent_nowait, publisher, content, id, headers, key))
     returned: list[Future[Message[Any]]] = []
 
     async def publish() -> Message[Any]:
@@ -62,10 +56,10 @@ def publish_from_thread(
         if returned and returned[0].cancelled():
             raise asyncio.CancelledError
         if for_later:
-            return await publish_later(
-                publisher, publisher.draft(content, id, headers, key), due(delay, at, asked), None
-            )
-        return await publisher.put(content, id, headers, key, None)  # in the order of the calls of that thread
+            later = partial(publish_at, publisher, content, id, key, due(delay, at, asked), None)
+            return await sent(publisher, headers, later)
+        # `put`: in the order of the calls of that thread
+        return await sent(publisher, headers, lambda carry: publisher.put(content, id, carry, key, None))
 
     publishing = publish()
     try:

@@ -18,9 +18,9 @@ from telex.durations import Duration, due, optional_seconds, seconds
 from telex.errors import BadOption, Misuse
 from telex.log.options import Overflow, check_options
 from telex.log.start import Start, check_start
-from telex.message import Lost, Message, Position, with_expiry
+from telex.message import Lost, Message, Position
 from telex.topics.publisher import FAIR, Publisher
-from telex.topics.sending import publish_at, publish_with, sent, sent_nowait
+from telex.topics.sending import expiring_headers, publish_at, publish_with, sent, sent_nowait
 from telex.topics.subscription import ReportingSubscription, Subscription
 from telex.topics.threads import cancel, publish_from_thread
 
@@ -89,7 +89,7 @@ class Topic(Generic[T]):
         publisher = self._publisher
         limit = None if timeout is None else seconds(timeout, "timeout")
         if ttl is not None:
-            headers = _expiring(publisher, headers, ttl, due(delay, at, publisher.clock()))
+            headers = expiring_headers(publisher, headers, ttl, due(delay, at, publisher.clock()))
         if delay is not None or at is not None:
             when = due(delay, at, publisher.clock())
             return await sent(publisher, headers, partial(publish_at, publisher, content, id, key, when, limit))
@@ -105,7 +105,13 @@ class Topic(Generic[T]):
         return await sent(publisher, headers, partial(publish_with, publisher, content, id, key, limit))
 
     def publish_nowait(
-        self, content: T, *, id: str | None = None, headers: Mapping[str, str] | None = None, key: str | None = None
+        self,
+        content: T,
+        *,
+        id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        key: str | None = None,
+        ttl: Duration | None = None,
     ) -> Message[T]:
         """Publish as `publish` does, at once. Raises `WouldBlock` when `publish` would wait: always, on engines that
         store messages outside of this process.
@@ -117,9 +123,12 @@ class Topic(Generic[T]):
             or id is not None
             or headers is not None
             or key is not None
+            or ttl is not None
             or get_ident() != publisher.thread
             or not (publisher.plain or (publisher.light and publisher.skips()))
         ):
+            if ttl is not None:
+                headers = expiring_headers(publisher, headers, ttl)
             if publisher.carrier.instrument is None:
                 return publisher.publish_nowait(content, id, headers, key)
             return sent_nowait(publisher, content, id, headers, key)
@@ -144,16 +153,20 @@ class Topic(Generic[T]):
         key: str | None = None,
         delay: Duration | None = None,
         at: datetime | None = None,
+        ttl: Duration | None = None,
     ) -> Future[Message[T]]:
         """Publish from another thread than the hub's. Return a future for the message.
 
-        ``delay``, counted from this call, and ``at`` are those of `publish`. Cancelling the future before the message
-        is appended withdraws it. In the hub's own thread waiting for the future would never end, so the message is
-        published before this method returns; there, engines that store messages outside of this process raise
+        ``delay``, counted from this call, ``at`` and ``ttl`` are those of `publish`. Cancelling the future before the
+        message is appended withdraws it. In the hub's own thread waiting for the future would never end, so the message
+        is published before this method returns; there, engines that store messages outside of this process raise
         `WouldBlock`, and so do all engines with ``delay`` or ``at``.
 
-        Raises `Closed` when the hub is not open; the future raises the errors of `publish`.
+        Raises `Closed` when the hub is not open, and `BadOption` for a bad ``ttl``; the future raises the other errors
+        of `publish`.
         """
+        if ttl is not None:
+            headers = expiring_headers(self._publisher, headers, ttl, due(delay, at, self._publisher.clock()))
         return publish_from_thread(self._publisher, content, id, headers, key, delay, at)
 
     async def cancel(self, id: str, *, timeout: Duration | None = None) -> bool:
@@ -288,18 +301,6 @@ class Topic(Generic[T]):
 
     def __repr__(self) -> str:
         return f"<Topic {self.id!r}, {self._publisher.extent().published} published>"
-
-
-def _expiring(
-    publisher: Publisher, headers: Mapping[str, str] | None, ttl: Duration, due: float | None
-) -> Mapping[str, str]:
-    """Return headers with the time at which a message expires that is published at ``due``; None is now."""
-    length = seconds(ttl, "ttl")
-    if not length:
-        raise BadOption("ttl", ttl, "it must be above 0, the time until the message expires")
-    publisher.carrier.expires = True
-    now = publisher.clock()
-    return with_expiry(headers, (now if due is None else max(now, due)) + length)
 
 
 def publisher_of(topic: Topic[Any]) -> Publisher:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from telex.durations import Duration
 from telex.engines.contract.store import EnteredTransaction, inside
 from telex.errors import BadOption, Closed
 from telex.message import Draft, Message
 from telex.process.waiters import within
 from telex.topics.connection import EngineConnection
-from telex.topics.sending import sent
+from telex.topics.sending import expiring_headers, sent
 from telex.topics.topic import Topic, publisher_of
 
 if TYPE_CHECKING:
@@ -80,9 +81,10 @@ class Transaction:
         id: str | None = None,
         headers: Mapping[str, str] | None = None,
         key: str | None = None,
+        ttl: Duration | None = None,
     ) -> Message[T]:
-        """Publish a message when the transaction commits, as `Topic.publish`. The number of the returned message is
-        certain only after the commit.
+        """Publish a message when the transaction commits, as `Topic.publish`. The time of ``ttl`` begins now. The
+        number of the returned message is certain only after the commit.
 
         Raises `ContentError`, `BadOption`, `BadName`, `Closed`, `EngineFailed`.
         """
@@ -90,6 +92,8 @@ class Transaction:
         if not isinstance(topic, (str, Topic)):
             raise BadOption("topic", topic, "it must be a topic id, or hub.topic(...)")
         publisher = publisher_of(self._topic(topic) if isinstance(topic, str) else topic)
+        if ttl is not None:
+            headers = expiring_headers(publisher, headers, ttl)
         return await sent(
             publisher, headers, lambda carry: self._engine.append(publisher.draft(content, id, carry, key))
         )

@@ -370,3 +370,14 @@ async def test_expired_messages_are_not_sent_and_hold_up_no_other_subscription()
         async with WebSocketClient(gateway) as client:
             await client.ask("subscribe", topic="offers:*", since=again)
             assert [m["content"] for m in (await client.receive())["messages"]] == ["last", "new"]
+
+
+async def test_a_client_publishes_for_a_limited_time() -> None:
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, rules=OPEN)) as client:
+        assert (await client.ask("publish", topic="a", content=1, ttl="10m"))["op"] == "published"
+        (message,) = [message async for message in hub.topic("a").history()]
+        assert message.expires is not None
+        assert 590 < message.expires.timestamp() - time() <= 600
+        answer = await client.ask("publish", topic="a", content=1, ttl="soon")
+        assert (answer["op"], answer["code"]) == ("error", "bad_option")
+        assert "ttl" in answer["problem"]

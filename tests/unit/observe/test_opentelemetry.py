@@ -1,7 +1,11 @@
 """Spans of published and handled messages, by the semantic conventions for messaging."""
 
+import asyncio
+import sqlite3
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +13,11 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 
 import telex
 from telex.observe import OpenTelemetry
+from tests.support.loops import until
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
@@ -183,6 +189,153 @@ async def test_the_span_of_a_batch_links_to_the_trace_of_each_message(tmp_path: 
     span = spans.named("process orders")
     assert {link.context.span_id for link in span.links} == sent
     assert spans.named("send bills").parent == span.context
+
+
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+async def test_the_span_of_a_handler_of_batches_links_to_the_trace_of_each_message(
+    engine: str, tmp_path: Path, spans: Spans
+) -> None:
+    hub = hub_on(engine, tmp_path, spans)
+
+    @hub.on("orders", group="shop", batch=3, within="1h")
+    async def bill(orders: list[int], hub: telex.Hub) -> None:
+        await hub.topic("bills").publish(len(orders))
+
+    async with hub:
+        for number in range(3):
+            await hub.topic("orders").publish(number)
+        await hub.idle()
+    sent = {span.context.span_id for span in spans.all if span.name == "send orders"}
+    span = spans.named("process orders")
+    assert {link.context.span_id for link in span.links} == sent
+    assert (len(sent), span.parent) == (3, None)
+    assert spans.named("send bills").parent == span.context
+    attributes = dict(span.attributes or {})
+    assert attributes["messaging.batch.message_count"] == 3
+    assert attributes["messaging.consumer.group.name"] == "shop"
+
+
+async def test_a_batch_of_messages_that_are_not_recorded_has_no_span(tmp_path: Path, spans: Spans) -> None:
+    hub, handled = hub_on("memory", tmp_path, spans), list[int]()
+
+    @hub.on("orders", group="shop", batch=2, within="1h")
+    async def bill(orders: list[int]) -> None:
+        handled.extend(orders)
+
+    async with hub:
+        for number in range(2):
+            await hub.topic("orders").publish(number, headers={"traceparent": PARENT.removesuffix("01") + "00"})
+        await hub.idle()
+    assert (handled, spans.all) == ([0, 1], [])
+
+
+async def publish_in_the_thread_of_the_hub(hub: telex.Hub, **options: Any) -> None:
+    hub.topic("orders").publish_threadsafe(1, **options).result(0)
+
+
+async def publish_in_another_thread(hub: telex.Hub, **options: Any) -> None:
+    await asyncio.to_thread(lambda: hub.topic("orders").publish_threadsafe(1, **options).result(10))
+
+
+async def publish_later_in_another_thread(hub: telex.Hub, **options: Any) -> None:
+    await publish_in_another_thread(hub, delay=0.0, **options)
+
+
+@pytest.mark.parametrize(
+    "publish", [publish_in_the_thread_of_the_hub, publish_in_another_thread, publish_later_in_another_thread]
+)
+@pytest.mark.parametrize("given", [False, True])
+async def test_a_message_of_another_thread_has_a_span_below_that_of_the_thread(
+    publish: Callable[..., Awaitable[None]], given: bool, tmp_path: Path, spans: Spans
+) -> None:
+    async with hub_on("memory", tmp_path, spans) as hub, hub.topic("orders").subscribe() as inbox:
+        with spans.provider.get_tracer("mine").start_as_current_span("mine") as mine:
+            await publish(hub, headers={"traceparent": PARENT} if given else None)
+        message = await inbox.receive(timeout=10)
+    span = spans.named("send orders")
+    assert span.context is not None
+    assert span.parent is not None
+    assert span.parent.span_id == (int(PARENT.split("-")[2], 16) if given else mine.get_span_context().span_id)
+    assert message.headers["traceparent"].split("-")[2] == f"{span.context.span_id:016x}"
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_messages_of_a_joined_transaction_have_spans(asynchronous: bool, tmp_path: Path, spans: Spans) -> None:
+    path, hub, billed = tmp_path / "x.db", hub_on("sqlite", tmp_path, spans), list[int]()
+
+    @hub.command("bill")
+    async def bill(order: int) -> None:
+        billed.append(order)
+
+    def write() -> None:
+        with closing(sqlite3.connect(path)) as connection, connection:
+            hub.join(connection).publish("orders", 1, headers={"color": "red"})
+            hub.join(connection).send("bill", 1)
+
+    async def write_async() -> None:
+        engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+        async with AsyncSession(engine) as session:
+            tx = hub.join(session)
+            await tx.publish("orders", 1, headers={"color": "red"})
+            await tx.send("bill", 1)
+            await session.commit()
+        await engine.dispose()
+
+    async with hub, hub.topic("orders").subscribe() as inbox:
+        with spans.provider.get_tracer("mine").start_as_current_span("mine") as mine:
+            await (write_async() if asynchronous else asyncio.to_thread(write))
+        message = await inbox.receive(timeout=10)
+        await until(lambda: bool(billed))
+        await hub.idle()
+    for name in ("send orders", "send $command:bill:request"):
+        assert spans.named(name).parent == mine.get_span_context()
+    span = spans.named("send orders")
+    assert span.context is not None
+    assert dict(span.attributes or {})["messaging.message.id"] == message.id
+    assert message.headers["color"] == "red"
+    assert message.headers["traceparent"].split("-")[2] == f"{span.context.span_id:016x}"
+    parent, sent = (
+        spans.named("process $command:bill:request").parent,
+        spans.named("send $command:bill:request").context,
+    )
+    assert parent is not None
+    assert sent is not None
+    assert parent.span_id == sent.span_id
+
+
+async def test_a_joined_transaction_in_a_handler_has_the_correlation_id_of_its_message(tmp_path: Path) -> None:
+    hub = telex.Hub(f"sqlite:///{tmp_path}/x.db")
+
+    @hub.on("orders", group="shop")
+    def bill(order: int) -> None:
+        with closing(sqlite3.connect(tmp_path / "x.db")) as connection, connection:
+            hub.join(connection).publish("bills", order)
+
+    async with hub, hub.topic("bills").subscribe() as inbox:
+        await hub.topic("orders").publish(1, headers={"correlation-id": "7"})
+        assert (await inbox.receive(timeout=10)).headers == {"correlation-id": "7"}
+
+
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+async def test_the_span_of_a_stream_lasts_until_its_last_part(engine: str, tmp_path: Path, spans: Spans) -> None:
+    hub, go = hub_on(engine, tmp_path, spans), asyncio.Event()
+
+    @hub.command("count")
+    async def count(limit: int, hub: telex.Hub) -> AsyncIterator[int]:
+        yield 1
+        await go.wait()
+        await hub.topic("counted").publish(limit)
+        yield 2
+
+    async with hub:
+        parts = hub.stream("count", 2)
+        assert (await anext(aiter(parts))) is not None
+        assert "process $command:count:request" not in [span.name for span in spans.all]
+        go.set()
+        assert [part async for part in parts][-1] is not None
+        await hub.idle()
+    span = spans.named("process $command:count:request")
+    assert spans.named("send counted").parent == span.context
 
 
 async def test_a_span_of_the_program_is_the_parent(tmp_path: Path, spans: Spans) -> None:

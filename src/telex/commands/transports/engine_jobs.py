@@ -39,7 +39,7 @@ from telex.message import Draft, Lost, Message
 from telex.once.machine import decode
 from telex.once.results import with_result
 from telex.runtime import Runtime
-from telex.topics.threads import publish_later
+from telex.topics.sending import publish_later
 from telex.topics.topic import publisher_of
 
 MAX_SCANNED = 10_000
