@@ -115,6 +115,8 @@ class Declaring:
         store: OnceStore | None = None,
         run_anyway: bool = False,
         concurrency: int = 16,
+        limit: str | Limit | None = None,
+        by: By | Literal["key"] | None = None,
         middleware: Sequence[Middleware] = (),
         run_in: RunIn | None = None,
     ) -> Callable[[F], F]:
@@ -139,6 +141,7 @@ class Declaring:
         ``store_unavailable``; with ``run_anyway`` it runs without a record, for work that may run twice but not never.
         See `telex.once`.
 
+        ``limit`` and ``by`` bound the calls over all processes, as for `on`; ``by="key"`` is the key of the command.
         ``middleware`` is applied to each call. On an open hub, commands are served at once. Raises `BadHandler`,
         `BadName`; `BadOption`, also when another function carries out this name already.
         """
@@ -147,7 +150,7 @@ class Declaring:
             raise BadHandler(called, f"give the command a name: @hub.command('{called}'), not @hub.command")
         options: dict[str, object] = {"once": once, "lease": lease, "keep": keep, "max_attempts": max_attempts}
         options |= {"backoff": backoff, "version": version, "store": store, "run_anyway": run_anyway}
-        options |= {"concurrency": concurrency, "middleware": middleware, "run_in": run_in}
+        options |= {"concurrency": concurrency, "middleware": middleware, "run_in": run_in, "limit": limit, "by": by}
 
         def decorate(function: F) -> F:
             self._declared(declare_command(function, name, self.prefix, options))

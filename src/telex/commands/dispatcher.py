@@ -65,6 +65,7 @@ class CommandDispatcher:
         instrument = runtime.topics.carrier.instrument
         self._send: Send = self.transport.send if instrument is None else traced(self.transport.send, instrument)
         self._call: Send = self.transport.call if instrument is None else traced(self.transport.call, instrument)
+        self._limits = groups.limits
         self._runtime = runtime
         self._stores = OnceStores()
         self._types: dict[Any, Content[Any]] = {}
@@ -81,7 +82,14 @@ class CommandDispatcher:
             server = CommandServer(command, self._runtime)
         else:
             server = OnceServer(command, command.once, self._runtime, self._stores, self.transport.publish_in)
+        if command.limit is not None:
+            self._limits.check(command.limit)
         self.table.add(server)
+        if command.limit is not None:
+            gate = self._limits.gate(
+                command.limit, command.concurrency, command.lease, bounded=self.transport.redelivers
+            )
+            server.limit(command.limit, gate)
         if self._started:
             self._serve(server)
 

@@ -72,6 +72,8 @@ class Invocation(msgspec.Struct, eq=False):
     """True when the command may have a record of its own: it was delayed or retried."""
     sent_at: float | None = None
     """The time of sending in seconds since 1970, where it is known."""
+    limited: bool = False
+    """True while it waits for the limit of its command."""
     before: int = 0
     """The number of attempts before the last retry by `Hub.retry`."""
 

@@ -12,11 +12,15 @@ from typing import Any
 import msgspec
 
 from telex.commands.invocation import Invocation
+from telex.commands.limited import after_limit
 from telex.commands.outcome import Outcome, recorded_outcome
 from telex.commands.server import CONFLICTING, CommandServer, cancellation_of
 from telex.commands.spec import Command
 from telex.errors import BadOption, ContentError, EngineFailed, KeyConflict, text_of
 from telex.handlers.call import is_pending
+from telex.limits.gate import Gate
+from telex.limits.limit import LimitSpec
+from telex.limits.passage import Unbegun
 from telex.once.engine_store import EngineOnceTransaction, EngineStore
 from telex.once.leases import KeyLeases, Lease
 from telex.once.machine import Complete, Entry, Fail, Failure, GiveBack, digest_of, fingerprint_of
@@ -33,6 +37,8 @@ RECORD_PAUSE_SECONDS = 0.1
 PublishIn = Callable[[Invocation, Outcome[Any], EngineOnceTransaction], Awaitable[None]]
 """Publishes an outcome in a transaction of the engine."""
 
+Attempt = Callable[[Invocation, Lease], Awaitable[Outcome[Any] | None]]
+
 
 class OnceServer(CommandServer):
     """The server of a command that runs once for each key. Without a store of its own, the engine keeps its records."""
@@ -43,6 +49,7 @@ class OnceServer(CommandServer):
         self, command: Command, options: OnceOptions, runtime: Runtime, stores: OnceStores, publish_in: PublishIn
     ) -> None:
         super().__init__(command, runtime)
+        self._transacted: Attempt = self._in_transaction
         self.options: OnceOptions = options
         store = options.store or EngineStore(runtime)
         self.leases: KeyLeases = KeyLeases(command.name, options, store, self.counts)
@@ -57,6 +64,13 @@ class OnceServer(CommandServer):
     def open(self) -> None:
         if not self._on_engine:
             self._opening = self._stores.open(self.leases.store)
+
+    def limit(self, limit: LimitSpec, gate: Gate[Any]) -> None:
+        """Have every attempt wait for a limit, before its transaction begins."""
+        if "tx" in self.command.wants:
+            self.gate, self._transacted = gate, after_limit(self._in_transaction, limit, gate, self.counts)
+        else:
+            super().limit(limit, gate)
 
     async def _opened(self) -> None:
         """Wait until the store is connected. Raises the errors of its `open`."""
@@ -180,7 +194,7 @@ class OnceServer(CommandServer):
         failure: Failure | None
         try:
             if "tx" in self.command.wants:
-                return await self._in_transaction(invocation, lease)
+                return await self._transacted(invocation, lease)
             result = self._invoke(invocation)
             if self.command.is_async or is_pending(result):
                 result = await result
@@ -199,6 +213,10 @@ class OnceServer(CommandServer):
             return None if entry is None else self._ended(invocation, entry, result)
         except asyncio.CancelledError as error:
             failure = await self._interrupted(invocation, lease, error)
+        except Unbegun as error:
+            await lease.stop()
+            await _insist(lease, GiveBack(lease.entry.owner))
+            return self.unbegun(invocation, error)
         except _Unsendable as error:
             failure = self.unsendable(invocation, error.problem)
         except Exception as error:  # noqa: BLE001  # every exception of a handler is recorded

@@ -11,10 +11,14 @@ import msgspec
 
 from telex.codec.content import from_json, plain_json, to_json
 from telex.commands.invocation import UNKNOWN_HUB, Invocation
+from telex.commands.limited import after_limit
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, failure_of
 from telex.commands.spec import Command, Invoke
 from telex.errors import CommandError, ContentError, text_of
 from telex.handlers.call import CallEnd, end_of, is_pending
+from telex.limits.gate import Gate
+from telex.limits.limit import LimitSpec
+from telex.limits.passage import Late, Unbegun
 from telex.message import check_key
 from telex.once.leases import KeyCounts
 from telex.once.machine import Entry, Failure
@@ -54,6 +58,8 @@ class CommandStatistics(msgspec.Struct, frozen=True):
     fenced: int
     succeeded: int = 0
     """Outcomes that were results, and no recorded ones."""
+    limited: int = 0
+    """Commands that wait for the limit of their key now, beyond `running` and `waiting`."""
 
 
 def cancellation_of(invocation: Invocation) -> Failure:
@@ -77,8 +83,15 @@ class CommandServer:
         self.succeeded: int = 0
         self.expired: int = 0
         self.running: int = 0
+        self.gate: Gate[Any] | None = None
+        """The gate at which commands wait for their limit; None without a limit."""
         self._takes_content = not TAKES_CONTENT.isdisjoint(command.wants)
         self._invoke: Invoke = command.bind(runtime)
+
+    def limit(self, limit: LimitSpec, gate: Gate[Any]) -> None:
+        """Have every call wait for a limit."""
+        self.gate = gate
+        self._invoke = after_limit(self._invoke, limit, gate, self.counts)
 
     async def carry_out(self, invocation: Invocation) -> Outcome[Any]:
         """Carry out a command in the current task. Return its outcome, whatever the handler raises. Raises
@@ -98,6 +111,8 @@ class CommandServer:
                 result = await result
         except asyncio.CancelledError as error:
             return self.failure(invocation, self.cancelled(invocation, error))
+        except Unbegun as error:
+            return self.unbegun(invocation, error)
         except Exception as error:  # noqa: BLE001  # every exception of a handler is an outcome
             return self.failure(invocation, self.raised(invocation, error))
         if command.gives is not None:
@@ -173,6 +188,14 @@ class CommandServer:
         id, key, attempt = invocation.id, invocation.key, invocation.attempt
         return Outcome(self.command.name, id, key, None, failure, attempt, datetime.now(UTC))
 
+    def unbegun(self, invocation: Invocation, error: Unbegun) -> Outcome[Any]:
+        """Return the outcome of a command whose deadline has passed while it waited for its limit. Raises ``error``
+        when the command has to leave.
+        """
+        if isinstance(error, Late):
+            return self.dropped(invocation)
+        raise error
+
     def dropped(self, invocation: Invocation) -> Outcome[Any]:
         """Return the outcome of a command that had not begun at its deadline."""
         self.expired += 1
@@ -210,9 +233,10 @@ class CommandServer:
 
     def statistics(self, waiting: int) -> CommandStatistics:
         """Return the counts; ``waiting`` commands wait for a call."""
-        counts = self.counts
+        counts, limited = self.counts, 0 if self.gate is None else self.gate.waiting
         return CommandStatistics(
-            *(self.command.name, self.running, waiting, counts.executed, self.failed, self.expired),
+            *(self.command.name, self.running - limited, waiting, counts.executed, self.failed, self.expired),
             *(counts.replayed, counts.waited, counts.conflicted, counts.taken_over, counts.fenced),
             self.succeeded,
+            limited,
         )

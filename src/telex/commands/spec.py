@@ -25,6 +25,7 @@ from telex.handlers.signature import (
     name_of,
     read_signature,
 )
+from telex.limits.limit import LimitSpec, check_limit
 from telex.message import Message
 from telex.names import check_topic
 from telex.once.options import OnceOptions, once_options
@@ -68,12 +69,19 @@ class Command(msgspec.Struct, frozen=True):
     """The seconds for which an outcome is kept by its id; None for a command that runs once, which keeps it by key."""
     run_in: RunIn = "loop"
     """The place in which the function is called."""
+    limit: LimitSpec | None = None
+    """The limit of its calls over all processes."""
 
     def under(self, prefix: str) -> Command:
         """Return the command with ``prefix`` and a colon before its name. Raises `BadName` when the name becomes too
         long.
         """
-        return msgspec.structs.replace(self, name=check_command(f"{prefix}:{self.name}")) if prefix else self
+        if not prefix:
+            return self
+        name, limit = check_command(f"{prefix}:{self.name}"), self.limit
+        if limit is not None and limit.name == f"command:{self.name}":
+            limit = msgspec.structs.replace(limit, name=f"command:{name}")
+        return msgspec.structs.replace(self, name=name, limit=limit)
 
     def within(self, middleware: Sequence[Middleware]) -> Command:
         """Return the command with more ``middleware`` around its own middleware."""
@@ -151,12 +159,26 @@ def declare_command(function: Any, name: object, prefix: str, options: Mapping[s
     if streams and once is not None:
         raise BadHandler(called, "it yields, and once=True records one result: leave out once, or return one result")
     run_in = check_place(options["run_in"], function, signature.kinds)
-    is_async = calls_async(function) or bool(middleware) or run_in != "loop"
+    limit = check_limit(options["limit"], options["by"], f"command:{checked}")
+    is_async = calls_async(function) or bool(middleware) or run_in != "loop" or limit is not None
     takes, gives = signature.content, signature.result
     keep = None if once is not None else optional_seconds(options["keep"], "keep")
     if keep == 0:
         raise BadOption("keep", options["keep"], "it must be more than 0; leave it out to keep no outcomes")
     kinds = signature.kinds
     return Command(
-        checked, function, kinds, is_async, concurrency, takes, gives, once, lease, middleware, streams, keep, run_in
+        checked,
+        function,
+        kinds,
+        is_async,
+        concurrency,
+        takes,
+        gives,
+        once,
+        lease,
+        middleware,
+        streams,
+        keep,
+        run_in,
+        limit,
     )

@@ -16,7 +16,7 @@ from telex.groups.acks import finished
 from telex.groups.batches import BatchExecutor
 from telex.groups.executor import DeliveryExecutor
 from telex.groups.leased import LeasedDeliveries
-from telex.groups.limited import LimitedExecutor
+from telex.groups.limited import LimitedExecutor, WaitingExecutor
 from telex.handlers.dispatch import TypeDispatcher
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
@@ -87,9 +87,9 @@ class GroupConsumer:
         parts = self.leased, self._runtime, self._origins
         executor: DeliveryExecutor
         if gate is not None:
-            executor = LimitedExecutor(spec, group, *parts, gate)
-            self._gates += [gate] if executor.is_keyed else []
-            self._is_limited = self._is_limited or not executor.is_keyed
+            executor = (WaitingExecutor if spec.limit is None else LimitedExecutor)(spec, group, *parts, gate)
+            self._gates += [gate] if gate.is_keyed else []
+            self._is_limited = self._is_limited or not gate.is_keyed
         else:
             executor = (DeliveryExecutor if spec.batch is None else BatchExecutor)(spec, group, *parts)
         self.executors.append(executor)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from telex.engines.contract.groups import Delivery
 from telex.groups.executor import DeliveryExecutor
-from telex.handlers.context import shaped
+from telex.handlers.context import Context, shaped
 from telex.limits.gate import Gate, Waiting
 from telex.limits.limit import key_of
+from telex.limits.passage import Released
 from telex.process.tasks import LastingTask, start_task
 
 if TYPE_CHECKING:
@@ -41,13 +42,8 @@ class LimitedExecutor(DeliveryExecutor):
         self._limit = spec.limit
         self._gate = gate
         self._at_gate: dict[int, tuple[str, Waiting[Delivery]]] = {}  # by token
-        if self.is_keyed:
+        if gate.is_keyed:
             gate.moved.append(leased.moved)
-
-    @property
-    def is_keyed(self) -> bool:
-        """True when the limit has several keys, so that waiting deliveries do not keep others from being fetched."""
-        return self._limit.by is not None
 
     def begin(self) -> None:
         """Let the fetched deliveries wait for the limits of their keys."""
@@ -70,16 +66,15 @@ class LimitedExecutor(DeliveryExecutor):
 
     # -- called by the gate
 
-    def start(self, item: Delivery, key: str | None) -> None:
+    def start(self, item: Delivery, key: str) -> None:
         """Call the handler for a delivery."""
         del self._at_gate[item.token]
         began = asyncio.get_running_loop().time()
         task = self._start(self._work(deque((item,))))
         task.add_done_callback(partial(self._call_ended, item, key, began))
 
-    def _call_ended(self, delivery: Delivery, key: str | None, began: float, task: LastingTask) -> None:
-        if key is not None:
-            self._gate.ended(key, seconds=asyncio.get_running_loop().time() - began)
+    def _call_ended(self, delivery: Delivery, key: str, began: float, task: LastingTask) -> None:
+        self._gate.ended(key, seconds=asyncio.get_running_loop().time() - began)
         if task.cancelled() and not self._leased.closing and self._is_unbegun(delivery):
             self.ready.append(delivery)  # code of the program has cancelled the task before its first step
             self.begin()
@@ -118,3 +113,32 @@ class LimitedExecutor(DeliveryExecutor):
     def limited(self) -> int:
         """The number of them that wait for their limit."""
         return min(len(self._at_gate), self._gate.lines.blocked)
+
+
+class WaitingExecutor(DeliveryExecutor):
+    """The calls of a handler that waits for its limit itself, at ``gate``. The gate bounds the calls that run, and the
+    consumer those that wait.
+    """
+
+    def __init__(
+        self,
+        spec: HandlerSpec,
+        group: GroupSpec,
+        leased: LeasedDeliveries,
+        runtime: Runtime,
+        origins: Origins,
+        gate: Gate[Any],
+    ) -> None:
+        super().__init__(spec, group, leased, runtime, origins)
+        if gate.is_keyed:
+            gate.moved.append(leased.moved)
+
+    def _may_start(self) -> bool:
+        return not self._ended_program
+
+    async def _failed(self, delivery: Delivery, context: Context[Any] | None, error: BaseException) -> None:
+        """Settle the delivery of a failed call, or return the delivery of a call that has left its gate."""
+        if isinstance(error, Released):
+            self._leased.release(delivery, error.seconds)
+        else:
+            await super()._failed(delivery, context, error)

@@ -51,12 +51,14 @@ class GroupRunner:
                     "type", cls, f"{what}, and each message goes to one handler; give another type or group"
                 )
 
-    def add(self, spec: HandlerSpec) -> None:
-        """Start a handler that was declared with a group, if the hub is open."""
+    def add(self, spec: HandlerSpec, gate: Gate[Delivery] | None = None) -> None:
+        """Start a handler that was declared with a group, if the hub is open. ``gate`` is for a handler whose calls
+        wait for a limit themselves.
+        """
         if spec.group is not None and self._runtime.serves:
             for pattern in spec.patterns:
-                gate = None if spec.limit is None else self._gate(spec, spec.limit, spec.group)
-                self._consumer(spec, spec.group, pattern).add(spec, spec.group, gate)
+                own = gate if spec.limit is None else self._gate(spec, spec.limit, spec.group)
+                self._consumer(spec, spec.group, pattern).add(spec, spec.group, own)
 
     def _gate(self, spec: HandlerSpec, limit: LimitSpec, group: GroupSpec) -> Gate[Delivery]:
         return self.limits.gate(limit, spec.concurrency, group.lease, bounded=True)
@@ -92,6 +94,7 @@ class GroupRunner:
         """Stop fetching, and return the deliveries that no call has begun to their groups."""
         for consumer in self.consumers:
             consumer.drain()
+        self.limits.drain()
 
     @property
     def idle(self) -> bool:

@@ -31,8 +31,8 @@ RETRY_SECONDS = 1.0
 class Entrant(Protocol):
     """The owner of waiting calls."""
 
-    def start(self, item: Any, key: str | None) -> None:
-        """Begin a call. The owner calls `Gate.ended` with the key when the call has ended, unless the key is None."""
+    def start(self, item: Any, key: str) -> None:
+        """Begin a call. The owner calls `Gate.ended` with the key when the call has ended."""
 
     def spill(self, item: Any, seconds: float) -> None:
         """Give up a call that waits: it comes again after some seconds."""
@@ -70,6 +70,11 @@ class Gate(Generic[T]):
         limiter.gates.append(self._go_on)
 
     @property
+    def is_keyed(self) -> bool:
+        """True when calls of other keys may begin before those that wait."""
+        return self._most is not None
+
+    @property
     def waiting(self) -> int:
         """The number of calls that wait."""
         return self.lines.size
@@ -84,11 +89,6 @@ class Gate(Generic[T]):
     def remove(self, key: str, waiting: Waiting[T]) -> bool:
         """Remove a waiting call. Return false when it does not wait."""
         return self.lines.remove(key, waiting)
-
-    def bypass(self, key: str, waiting: Waiting[T]) -> None:
-        """Begin a waiting call at once, without its limit: it ends without calling the handler."""
-        if self.lines.remove(key, waiting):
-            waiting.entrant.start(waiting.item, None)
 
     def ended(self, key: str, *, seconds: float | None = None) -> None:
         """Note that a call has ended, after ``seconds``."""

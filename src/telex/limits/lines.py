@@ -12,28 +12,37 @@ from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+MAX_PASSED = 8
+"""The number of calls of higher levels that may begin before the first waiting call of a level."""
 
 
 class KeyLine(Generic[T]):
     """The waiting calls of one key, by level. The highest level begins first."""
 
-    __slots__ = ("blocked", "levels", "size")
+    __slots__ = ("blocked", "levels", "passed", "size")
 
     def __init__(self) -> None:
         self.levels: dict[int, deque[T]] = {}
+        self.passed: dict[int, int] = {}
         self.size = 0
         self.blocked = False
 
     def append(self, item: T, level: int) -> None:
         """Add a call at the end of its level."""
-        self.levels.setdefault(level, deque()).append(item)
+        if level not in self.levels:
+            self.levels[level], self.passed[level] = deque(), 0
+        self.levels[level].append(item)
         self.size += 1
 
     def popleft(self) -> T:
-        """Remove the first call of the highest level."""
-        level = max(level for level, items in self.levels.items() if items)
+        """Remove the first call of the highest level, or of a level that was passed over `MAX_PASSED` times."""
+        waiting = sorted((level for level, items in self.levels.items() if items), reverse=True)
+        # the lowest first: it has waited for the others
+        chosen = next((level for level in reversed(waiting) if self.passed[level] >= MAX_PASSED), waiting[0])
+        for level in waiting:
+            self.passed[level] = 0 if level == chosen else self.passed[level] + 1
         self.size -= 1
-        return self.levels[level].popleft()
+        return self.levels[chosen].popleft()
 
     def pop(self) -> T:
         """Remove the last call of the lowest level."""

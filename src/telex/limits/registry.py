@@ -21,6 +21,7 @@ class LimitRegistry:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._limiters: dict[str, Limiter] = {}
+        self._gates: list[Gate[Any]] = []  # whose calls come again after they have left
         self._holder = Holder(runtime, self._late)
 
     def check(self, spec: LimitSpec) -> None:
@@ -35,10 +36,25 @@ class LimitRegistry:
             self._limiters[spec.name] = Limiter(spec.name, spec.rule, self._runtime, self._holder)
 
     def gate(self, spec: LimitSpec, calls: int, lease: float, *, bounded: bool) -> Gate[Any]:
-        """Return a new gate for ``calls`` calls at once in this process, whose leases are of ``lease`` seconds."""
+        """Return a new gate for ``calls`` calls at once in this process, whose leases are of ``lease`` seconds.
+        ``bounded``: calls that leave come again, so that few calls need to wait here.
+        """
         self.check(spec)
         self._holder.needs(lease)
-        return Gate(self._limiters[spec.name], self._runtime, calls, bounded=bounded and spec.by is not None)
+        gate: Gate[Any] = Gate(self.limiter(spec.name), self._runtime, calls, bounded=bounded and spec.by is not None)
+        if bounded:
+            self._gates.append(gate)
+        return gate
+
+    def limiter(self, name: str) -> Limiter:
+        """Return the limit of a name that was checked. Raises `KeyError`."""
+        return self._limiters[name]
+
+    def drain(self) -> None:
+        """Let no more calls begin, and the waiting calls leave."""
+        for gate in self._gates:
+            for waiting in gate.close():
+                waiting.entrant.spill(waiting.item, 0.0)
 
     def _late(self) -> None:
         text = "this process was paused for longer than %g s: other processes may have taken its slots of limits"

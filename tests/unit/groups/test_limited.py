@@ -196,7 +196,7 @@ async def test_a_call_whose_task_is_cancelled_before_it_begins_waits_again() -> 
         (executor,) = consumer.executors
         start = executor.start  # type: ignore[attr-defined]
 
-        def start_and_cancel(item: Any, key: str | None) -> None:
+        def start_and_cancel(item: Any, key: str) -> None:
             executor.start = start  # type: ignore[attr-defined]
             known = asyncio.all_tasks()
             start(item, key)

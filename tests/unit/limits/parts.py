@@ -67,17 +67,16 @@ class Calls:
         for key in keys:
             self.gate.add(key, Waiting(self, key), level)
 
-    def start(self, item: Any, key: str | None) -> None:
+    def start(self, item: Any, key: str) -> None:
         self.running += 1
         self.top = max(self.top, self.running)
         loop = asyncio.get_running_loop()
         self.begins.append((item, loop.time()))
         loop.call_later(self.seconds, self._end, key)
 
-    def _end(self, key: str | None) -> None:
+    def _end(self, key: str) -> None:
         self.running -= 1
-        if key is not None:
-            self.gate.ended(key, seconds=self.seconds)
+        self.gate.ended(key, seconds=self.seconds)
 
     def spill(self, item: Any, seconds: float) -> None:
         self.spilled.append((item, seconds))

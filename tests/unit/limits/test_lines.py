@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telex.limits.lines import Lines
+from telex.limits.lines import MAX_PASSED, Lines
 
 STEPS = st.lists(
     st.tuples(
@@ -74,3 +74,11 @@ def test_a_higher_level_comes_first_and_the_lowest_is_given_up_first() -> None:
     assert lines.next_key() == "k"
     assert lines.give_up("k") == "low"
     assert [lines.take("k") for _ in range(4)] == ["high", "high again", "normal", None]
+
+
+def test_a_level_that_was_passed_over_often_has_its_turn() -> None:
+    lines: Lines[str] = Lines()
+    lines.add("k", "low", 0)
+    for _ in range(20):
+        lines.add("k", "high", 2)
+    assert [lines.take("k") for _ in range(21)].index("low") == MAX_PASSED

@@ -23,7 +23,7 @@ from telex.commands.table import CommandTable
 from telex.commands.ticket import PendingOutcome
 from telex.commands.transports.local_jobs import LocalJobs
 from telex.commands.transports.pending import Sightings
-from telex.commands.transports.queue import CommandQueue, publish_outcome
+from telex.commands.transports.queue import CommandQueue, LimitedQueue, publish_outcome
 from telex.commands.transports.transport import Request
 from telex.commands.transports.turns import TurnBudget
 from telex.errors import Closed, EngineFailed, InProgress, KeyConflict, NoHandler, TelexError, WouldBlock, WrongThread
@@ -43,6 +43,7 @@ class LocalTransport:
 
     needs: tuple[str, ...] = ()
     needs_to_delay: tuple[str, ...] = ()
+    redelivers: bool = False
 
     def __init__(self, runtime: Runtime, table: CommandTable) -> None:
         self.turn: TurnBudget = TurnBudget()
@@ -69,7 +70,8 @@ class LocalTransport:
     def serve(self, server: CommandServer) -> None:
         """Start serving a command, beginning with the commands that were sent before."""
         name = server.command.name
-        queue = CommandQueue(server, self._runtime, self.invocations, self.turn, self._jobs)
+        make = CommandQueue if server.gate is None else LimitedQueue
+        queue = make(server, self._runtime, self.invocations, self.turn, self._jobs)
         self.queues[name] = queue
         for invocation in self._unserved.pop(name, ()):
             self._submit(queue, invocation)

@@ -146,7 +146,13 @@ class LocalJobs:
         return found
 
     def _open(self, invocation: Invocation) -> CommandInfo:
-        state = "delayed" if invocation.id in self.delayed else "queued" if invocation.task is None else "running"
+        state = (
+            "delayed"
+            if invocation.id in self.delayed
+            else "queued"
+            if invocation.task is None or invocation.limited
+            else "running"
+        )
         return _job(invocation, state)
 
     async def _published(self, name: str | None = None) -> dict[str, Outcome[Any]]:

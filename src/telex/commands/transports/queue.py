@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from operator import attrgetter
 from typing import Any
 
@@ -45,6 +46,7 @@ class CommandQueue:
         self.waiting: LeveledQueue[Invocation] = LeveledQueue()
         self.keys: dict[str, list[Invocation]] = {}
         """The commands of each key: the first one runs, the others wait for its outcome."""
+        self._most: float = server.command.concurrency if server.gate is None else math.inf
         self._senders: list[asyncio.Future[None]] = []  # the senders that wait for room
         self._outcomes: Topic[Any] = runtime.topic(f"$command:{name}:outcome")
         self._progress: Topic[Any] = runtime.topic(f"$command:{name}:progress")
@@ -96,7 +98,7 @@ class CommandQueue:
                 others.append(invocation)
                 return
             self.keys[key] = [invocation]
-        if self.server.running >= self.server.command.concurrency:
+        if self.server.running >= self._most:
             self.waiting.append(invocation, invocation.priority)
         else:
             self._begin(invocation, at_once=at_once)
@@ -151,8 +153,8 @@ class CommandQueue:
             self._runtime.tasks.discard(invocation.task or asyncio.current_task())
             if self.waiting.size and not self._runtime.ends:
                 self._begin(self.waiting.popleft())
-                if self._senders and not self.is_full:
-                    self.unblock()
+            if self._senders and not self.is_full:
+                self.unblock()
             self._runtime.moved()
 
     def _settle(self, invocation: Invocation, outcome: Outcome[Any]) -> None:
@@ -206,6 +208,16 @@ class CommandQueue:
         if invocation.throttle is None:
             invocation.throttle = ProgressThrottle(self._progress.publish_nowait)
         invocation.throttle.report(step)
+
+
+class LimitedQueue(CommandQueue):
+    """The commands of a server with a limit: all of them begin at once, and wait at the gate of the server."""
+
+    @property
+    def is_full(self) -> bool:
+        """True when the next sender has to wait for `room`."""
+        gate = self.server.gate
+        return gate is not None and gate.waiting >= self._runtime.bounds.waiting_commands
 
 
 def publish_outcome(topic: Topic[Any], outcome: Outcome[Any]) -> None:

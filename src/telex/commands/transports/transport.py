@@ -43,6 +43,9 @@ class CommandTransport(Protocol):
     needs_to_delay: tuple[str, ...]
     """The guarantees that delayed commands need, too."""
 
+    redelivers: bool
+    """True when a command that leaves a worker comes again."""
+
     @property
     def idle(self) -> bool:
         """True when no accepted command runs or waits; handlers are counted by the runner."""

@@ -103,7 +103,7 @@ class EngineWorker:
         self._outcomes[command.name] = PublishedOutcomes(self._runtime, self._store, command.name)
         following = keep_doing(f"following the cancellations of the command {command.name!r}", control.follow)
         self._runtime.own(start_task(following, name=f"telex control {command.name}"))
-        self._groups.add(spec)
+        self._groups.add(spec, server.gate)
 
     def _join(self, server: CommandServer, spec: HandlerSpec, level: Priority) -> None:
         """Join the group of the commands with another priority. From now on the priorities share the calls."""
@@ -111,7 +111,9 @@ class EngineWorker:
         gate = self._gates.setdefault(name, PriorityGate(server, partial(self._has_commands, name)))
         topic = f"$command:{name}:{REQUESTS[level]}"
         if gate.joins(level):
-            self._groups.add(msgspec.structs.replace(spec, name=f"{spec.name} ({level})", patterns=(topic,)))
+            self._groups.add(
+                msgspec.structs.replace(spec, name=f"{spec.name} ({level})", patterns=(topic,)), server.gate
+            )
 
     async def _has_commands(self, name: str, levels: Collection[Priority]) -> bool:
         """Return true when commands of these priorities have not come to the gate: the engine has some for this worker,
@@ -250,7 +252,7 @@ class EngineWorker:
         if invocation.before:
             until = time_of(invocation.message) if invocation.redelivered else math.inf
             await server.release(invocation.key or "", invocation.fingerprint, until)
-        gate = self._gates.get(invocation.command) if self._gates else None
+        gate = self._gates.get(invocation.command) if self._gates and server.gate is None else None
         if gate is None:
             server.running += 1
         else:
@@ -383,7 +385,9 @@ class EngineWorker:
 
     def running(self) -> Collection[str]:
         """Return the ids of the commands that this worker has begun."""
-        return [id for id, invocation in self.invocations.items() if invocation.task is not None]
+        return [
+            id for id, invocation in self.invocations.items() if invocation.task is not None and not invocation.limited
+        ]
 
     # -- cancelling, closing
 
