@@ -32,7 +32,7 @@ FEATURES = {
         "cancelled: True False",
     ],
     "offers": ["mailed: coffee, for a day", "expired: 1 True", "kept: ['coffee, for a day']"],
-    "limits": ["{'ann': 9, 'bob': 3}", "nine mails in 0.8 s or more: True", "calls of the bank at once: 2"],
+    "limits": ["mails: {'ann': 9, 'bob': 3}", "nine mails take 0.8 s: True", "calls of the bank: 18 at once: 2"],
     "event_stream": ['"rain"', '"sun"', '"snow"'],
 }
 """What each example prints."""

@@ -18,6 +18,7 @@ from telex.engines.sqlite.bounds import FileBounds
 from telex.groups.consumer import GroupConsumer
 from telex.handlers.runner import HandlerRunner
 from telex.hub import dispatcher_of, runtime_of, scheduler_of
+from telex.limits.registry import LimitRegistry
 from telex.log.log import Log
 from telex.once.leases import KeyLeases
 from telex.topics.topic import Topic, publisher_of
@@ -54,6 +55,10 @@ def leases_of(hub: telex.Hub, command: str) -> KeyLeases:
 
 def consumers_of(hub: telex.Hub) -> list[GroupConsumer]:
     return hub._group_runner.consumers
+
+
+def limits_of(hub: telex.Hub) -> LimitRegistry:
+    return hub._group_runner.limits
 
 
 def runner_of(hub: telex.Hub) -> HandlerRunner:

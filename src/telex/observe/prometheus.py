@@ -178,7 +178,7 @@ class Prometheus:
         return table.counter("telex_published", "Messages that were published to topics since their logs began.")
 
     def _of_handlers(self, hub: Hub) -> Iterator[Metric]:
-        names = ("delivered", "failed", "lost", "retried", "dead", "lapsed", "waiting", "in_flight")
+        names = ("delivered", "failed", "lost", "retried", "dead", "lapsed", "waiting", "in_flight", "limited")
         tables = {name: Series(HANDLER) for name in names}
         lag = Series(("group", "pattern"), max)
         statistics = hub.statistics()
@@ -187,7 +187,7 @@ class Prometheus:
                 continue
             labels = (each.name, each.pattern, each.group or "")
             values = (each.handled + each.failed, each.failed, each.lost, each.retried, each.dead, each.lapsed)
-            for name, value in zip(names, (*values, each.waiting, each.running), strict=True):
+            for name, value in zip(names, (*values, each.waiting, each.running, each.limited), strict=True):
                 tables[name].add(labels, value)
             if each.group is not None and (each.group, each.pattern) not in self._lags:
                 lag.add((each.group, each.pattern), each.lag)
@@ -203,14 +203,16 @@ class Prometheus:
         yield CounterMetricFamily("telex_unhandled", text, statistics.unhandled)
 
     def _of_commands(self, hub: Hub) -> Iterator[Metric]:
-        outcomes, running = Series(("command", "outcome")), Series(("command",))
+        outcomes, running, limited = Series(("command", "outcome")), Series(("command",)), Series(("command",))
         for each in hub.statistics().commands:
             counts = {"succeeded": each.succeeded, "failed": each.failed - each.expired}
             for outcome, count in (counts | {"expired": each.expired, "replayed": each.replayed}).items():
                 outcomes.add((each.command, outcome), count)
             running.add((each.command,), each.running)
+            limited.add((each.command,), each.limited)
         yield outcomes.counter("telex_commands", "Outcomes of commands that this process served.")
         yield running.gauge("telex_commands_in_flight", "Commands that run in this process.")
+        yield limited.gauge("telex_commands_limited", "Commands that wait for the limit of their key in this process.")
 
     def _of_triggers(self, hub: Hub) -> Iterator[Metric]:
         fired, late, overdue = Series(("trigger",)), Series(("trigger",), max), Series(("trigger",), max)
@@ -264,6 +266,7 @@ TEXTS = {
     "lapsed": "Calls whose lease was lost.",
     "waiting": "Messages that wait in this process for a call.",
     "in_flight": "Calls of a handler that run.",
+    "limited": "Messages that wait in this process for the limit of their key.",
 }
 
 

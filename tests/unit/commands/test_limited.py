@@ -9,6 +9,7 @@ import pytest
 
 import telex
 from telex.testing.clock import VirtualClock
+from tests.support.internals import limits_of
 from tests.support.loops import idle, until
 from tests.support.pretend import PretendEngine, Server
 
@@ -220,7 +221,7 @@ async def test_commands_that_wait_for_a_limit_go_to_another_process_when_theirs_
     limit = telex.Limit(rate="1000/s", burst=1)
     async with telex.Hub(PretendEngine(server)) as sender:
         async with serving(server, ran, limit=telex.Limit(concurrency=1, name="n"), by="key") as hub:
-            slot = await hub._group_runner.limits.limiter("name:n").ask("", 1)  # another handler has the slot
+            slot = await limits_of(hub).limiter("name:n").ask("", 1)  # another handler has the slot
             assert slot.count == 1
             tickets = [await sender.send("charge", number) for number in range(5)]
             await until(lambda: accounts(hub).limited == 5)

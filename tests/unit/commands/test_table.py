@@ -17,6 +17,7 @@ from tests.unit.commands.parts import Month, Report
 
 OPTIONS: dict[str, Any] = {"once": False, "lease": 30.0, "keep": "24h", "max_attempts": 3, "backoff": 1.0}
 OPTIONS |= {"version": 1, "store": None, "run_anyway": False, "concurrency": 16, "middleware": (), "run_in": None}
+OPTIONS |= {"limit": None, "by": None}
 
 
 async def build(month: Month) -> Report:

@@ -17,6 +17,7 @@ from telex.engines.contract.groups import GroupInfo
 from telex.observe import Prometheus
 from telex.observe.prometheus import MAX_SERIES, CallTimes, Series
 from telex.testing.clock import VirtualClock
+from tests.support.loops import until
 
 LABELS = ("handler", "pattern", "group", "topic", "command", "outcome", "trigger")
 DASHBOARD = Path(telex.__file__).parents[2] / "examples" / "grafana.json"
@@ -110,6 +111,24 @@ async def test_lost_messages_and_calls_that_run_are_counted() -> None:
         gate.set()
         await hub.idle()
         assert values(metrics)["telex_lost_total", *labels] == 3
+
+
+async def test_messages_and_commands_that_wait_for_a_limit_are_counted() -> None:
+    metrics = made()
+    hub = telex.Hub(observe=metrics, close_timeout=0.0)
+
+    @hub.on("orders", group="billing", limit="1/h")
+    async def bill(content: int) -> None: ...
+
+    @hub.command("charge", limit="1/h")
+    async def charge(content: int) -> None: ...
+
+    async with hub:
+        for number in range(2):
+            hub.topic("orders").publish_nowait(number)
+            await hub.send("charge", number)
+        await until(lambda: values(metrics)["telex_limited", bill.__qualname__, "orders", "billing"] == 1)
+        await until(lambda: values(metrics)["telex_commands_limited", "charge"] == 1)
 
 
 async def test_the_lag_of_a_group_that_nobody_serves_here_is_that_of_the_engine(tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
 import asyncio
 
 import telex
-from telex.middleware import rate_limit, timeout
+from telex.middleware import timeout
 from telex.testing.clock import VirtualClock
 
 clock = VirtualClock()
 hub = telex.Hub("memory://", clock=clock)
 
 
-@hub.command("ask", middleware=[rate_limit(10), timeout("5s")])
+@hub.command("ask", limit="10/s", middleware=[timeout("5s")])
 async def ask(seconds: float) -> str:
     await asyncio.sleep(seconds)
     return "an answer"

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import telex
-from telex.middleware import rate_limit
 
 from . import world
 
@@ -23,10 +22,11 @@ class Newsletter:
 
 
 PATIENT = telex.Retry(attempts=9, first=world.WAIT)
+RATE = telex.Limit(rate="20/s", name="mails")
 
 
-@router.on("mails", group="mails", retry=PATIENT, middleware=[rate_limit(20)])
-@router.on("mails:later", group="mails:later", retry=PATIENT, middleware=[rate_limit(20)])
+@router.on("mails", group="mails", retry=PATIENT, limit=RATE)
+@router.on("mails:later", group="mails:later", retry=PATIENT, limit=RATE)
 def send_mail(mail: Mail) -> None:
     world.deliver_mail(mail.to, mail.text)
 

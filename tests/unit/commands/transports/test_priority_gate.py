@@ -22,6 +22,7 @@ def server_of(concurrency: int) -> CommandServer:
     def nothing() -> None: ...
 
     options = {**DEFAULTS, "once": False, "lease": 30.0, "middleware": (), "concurrency": concurrency, "run_in": None}
+    options |= {"limit": None, "by": None}
     runtime = Runtime(MemoryEngine(), "memory://", None)
     return CommandServer(declare_command(nothing, "nothing", "", options), runtime)
 
