@@ -32,6 +32,7 @@ FEATURES: dict[str, str] = {
     "engines/postgres/test_program.py": "one program in several processes on a server",
     "engines/sqlite/test_damage.py": "a damaged file, and shortages, in all parts of the engine",
     "engines/sqlite/test_life.py": "the end of a hub on a file, and the loss of the file",
+    "cli/test_wrong_input.py": "wrong input of every kind, to all commands",
     "test_option_values.py": "the options of all public constructors and decorators",
     "ext/test_django.py": "the transactions of Django, which are joined",
     "gateway/test_authorizer.py": "the decisions of an application, in all parts of the gateway",

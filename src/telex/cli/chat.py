@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from telex.cli.exits import Exit
+from telex.cli.files import check_opens
 from telex.cli.options import Json, duration
 from telex.cli.output import print_json, report
 
@@ -63,6 +64,7 @@ def chat(
         report(f"{host} lets other machines connect, to read and to write: add --expose to allow it")
         raise typer.Exit(Exit.USAGE)
     limits = Limits()
+    check_opens(url)
     app = create_app(url, grace=grace, hosts=allow_host or (), origins=allow_origin or (), local=local, limits=limits)
     try:
         listener = bind(host, port)

@@ -163,6 +163,8 @@ class Client:
             problem = f"it is not a WebSocket server ({error})"
         except OSError as error:
             problem = error.strerror or str(error)
+        except UnicodeError:
+            problem = "its host is not the name of a machine"
         raise ConnectFailed(self.url, problem)
 
     def _send(self, frame: Frame) -> None:

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import typer
 
 from telex.cli.exits import Exit
-from telex.cli.files import existing, is_server
+from telex.cli.files import check_opens
 from telex.cli.options import Json, Url
 from telex.cli.output import print_json, report
 
@@ -65,8 +65,7 @@ def dashboard(
     if password is not None and len(password) < 16:
         raise typer.BadParameter("it must have at least 16 characters", param_hint="'--password'")
     password = (password or secrets.token_urlsafe(24)) if others or password else None
-    if not is_server(url):
-        existing(url)
+    check_opens(url, create=False)
     app = create_app(url, password, tuple(allow_host or ()))
     try:
         listener = bind(host, port)

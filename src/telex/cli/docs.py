@@ -82,10 +82,15 @@ def docs(
     """
     import msgspec
 
-    from telex.cli.program import load
+    from telex.cli.program import Unusable, load
     from telex.ext.asyncapi import document, page
 
-    written = document(load(program), title=title or program, version=version)
+    try:
+        hub = load(program)
+    except Unusable as error:
+        report(str(error))
+        raise typer.Exit(Exit.USAGE) from None
+    written = document(hub, title=title or program, version=version)
     if serve:
         _serve(written, port)
     elif html:

@@ -53,8 +53,10 @@ def check_url(url: str) -> None:
 
 def _wrong(url: str) -> typer.Exit:
     given = shown_url(url).removeprefix("...")
-    meant = "file.db" if ":" in given else given
-    report(f"--url {given}: name the file, --url sqlite:///{meant}, or a database, postgresql://user@host/database")
+    meant = "file.db" if ":" in given or not given else given
+    report(
+        f"--url {given or repr(given)}: name the file, --url sqlite:///{meant}, or a database, postgresql://user@host/database"
+    )
     return typer.Exit(Exit.USAGE)
 
 
@@ -72,7 +74,12 @@ def check_there(url: str) -> None:
 def existing(url: str) -> Path:
     """Return the path in an ``sqlite:///`` URL. End the program when there is no such file."""
     path = path_of(url)
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:  # of a name that is too long
+        report(f"{path} cannot be read: {error.strerror}; give another name")
+        raise typer.Exit(Exit.ERROR) from None
+    if not there:
         where = "" if path.is_absolute() else f" in {Path.cwd()}; an absolute path has four slashes, sqlite:////"
         report(f"there is no file {path}{where}")
         raise typer.Exit(Exit.ERROR)
@@ -97,6 +104,22 @@ def with_hub(url: str, work: Callable[[Hub], Awaitable[T]], *, create: bool = Fa
             return await work(hub)
 
     return asyncio.run(run())
+
+
+def check_opens(url: str | None, *, create: bool = True) -> None:
+    """Open a hub and close it, before a server runs, which would print a traceback. Raises the errors of opening.
+    Without ``create`` a file has to exist. None is the URL in ``TELEX_URL``, or memory.
+    """
+    if url is not None and not create and not is_server(url):
+        existing(url)
+
+    from telex import Hub
+
+    async def run() -> None:
+        async with Hub(url):
+            pass
+
+    asyncio.run(run())
 
 
 def for_each(url: str, chosen: Sequence[T], act: Callable[[Hub, T], Awaitable[bool]]) -> list[T]:

@@ -170,6 +170,8 @@ class CommandEndpoint:
             raise ConnectFailed(self.url, "nothing listens there; give the address with --server") from None
         except OSError as error:
             raise ConnectFailed(self.url, error.strerror or str(error)) from None
+        except UnicodeError:
+            raise ConnectFailed(self.url, "its host is not the name of a machine") from None
 
     def _answer(self, response: HTTPResponse, data: bytes) -> HttpReply:
         try:

@@ -10,9 +10,14 @@ import typer
 
 from telex.cli.exits import Exit
 
+MAX_REPORT = 2000
+"""The number of characters of a report; of a longer one, such as one with a very long name, the middle is left out."""
+
 
 def report(text: str, *, bad: bool = True) -> None:
     """Print a line on standard error: red for an error, yellow for a notice, without colour unless it is a terminal."""
+    if len(text) > MAX_REPORT:
+        text = f"{text[: MAX_REPORT // 2]} ... {text[-MAX_REPORT // 2 :]}"
     typer.secho(f"telex: {text}", err=True, fg=typer.colors.RED if bad else typer.colors.YELLOW)
 
 

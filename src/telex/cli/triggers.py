@@ -13,7 +13,16 @@ from telex.cli.output import local_time, print_json, print_line
 if TYPE_CHECKING:
     from telex import Hub, TriggerStatistics
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The trigger, as `telex triggers` lists it.")]
+
+def _checked(name: str) -> str:
+    from telex.names import check_topic
+
+    return check_topic(name)
+
+
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", callback=_checked, help="The trigger, as `telex triggers` lists it.")
+]
 
 triggers: typer.Typer = typer.Typer(rich_markup_mode=None)
 

@@ -37,7 +37,9 @@ def parse(url: str) -> FileAddress:
     path = unquote(rest[1:])
     if path in {":memory:", "/:memory:"}:
         raise BadOption("url", url, "'memory://' is the engine without a file")
-    if not path.strip("/") or "\0" in path:
+    if "\0" in path:
+        raise BadOption("url", url, f"a file name must not contain the character NUL; {_FORMS}")
+    if not path.strip("/"):
         raise BadOption("url", url, f"it has no file name; {_FORMS}")
     options: dict[str, str] = {}
     if mark:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from errno import EMFILE, ENFILE
+from errno import EMFILE, ENAMETOOLONG, ENFILE
 from pathlib import Path
 
 from telex.errors import EngineFailed
@@ -78,6 +78,8 @@ def explain(error: BaseException) -> str:
         return "there is not enough memory; give the process more, or publish smaller messages"
     if isinstance(error, OSError) and error.errno in {EMFILE, ENFILE}:
         return f"there are too few file descriptors; raise the limit (`ulimit -n`), or close some ({error})"
+    if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
+        return "the file name is too long; give another name"
     try:
         text = f"{type(error).__name__}: {error}"
     except Exception:  # noqa: BLE001  # the exception's own text raised

@@ -101,7 +101,8 @@ def opened(path: str | Path, mode: str, busy: float = BUSY) -> Iterator[sqlite3.
     """
     file = Path(path)
     if not file.is_file():
-        raise ConnectFailed(str(file), "the file does not exist")
+        problem = "it is a directory; name a file in it" if file.is_dir() else "the file does not exist"
+        raise ConnectFailed(str(file), problem)
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode={mode}", uri=True, timeout=busy)) as connection:
             connection.isolation_level = None
