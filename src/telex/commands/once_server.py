@@ -25,13 +25,11 @@ from telex.once.engine_store import EngineOnceTransaction, EngineStore
 from telex.once.leases import KeyLeases, Lease
 from telex.once.machine import Complete, Entry, Fail, Failure, GiveBack, digest_of, fingerprint_of
 from telex.once.options import OnceOptions
-from telex.once.results import MAX_INLINE_BYTES, RESULTS_BUCKET, result_ref, with_result
+from telex.once.results import EXTRA_RESULT_SECONDS, MAX_INLINE_BYTES, RESULTS_BUCKET, result_ref, with_result
 from telex.once.store import OnceStores, OnceTransaction
 from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.commands")
-EXTRA_RESULT_SECONDS = 3600.0
-"""The extra time for which the record of a large result is kept, compared with the record that names it."""
 RECORD_PAUSE_SECONDS = 0.1
 """The pause before another try to record an outcome, after the store has failed."""
 PublishIn = Callable[[Invocation, Outcome[Any], EngineOnceTransaction], Awaitable[None]]

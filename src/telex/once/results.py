@@ -16,6 +16,8 @@ of its own.
 """
 RESULTS_BUCKET = "$results"
 """The bucket of the records of large results."""
+EXTRA_RESULT_SECONDS = 3600.0
+"""The extra time for which the record of a large result is kept, compared with the record that names it."""
 Get = Callable[[str, str], Awaitable[Record | None]]
 """Reads a record, as `telex.engines.Records.get`."""
 

@@ -39,9 +39,15 @@ REFUSED_SECONDS = 86400.0
 """The time for which a refusal is kept: followers do not get it."""
 
 
+def result_ref(outcome: Outcome[Any]) -> str:
+    """Return the key of the record of a large outcome."""
+    return f"{outcome.command} {outcome.id} {outcome.attempt}"
+
+
 class JobRecord(msgspec.Struct, omit_defaults=True, frozen=True):
     """The record of a command. Times are in seconds since 1970. ``before`` is the number of attempts before the last
-    retry. ``content`` is the JSON of the content of a failed command, or of a delayed one: see `stored_content`.
+    retry. ``content`` is the JSON of the content of a failed command, or of a delayed one: see `stored_content`. With
+    ``ref``, the key of the record of a large outcome, ``outcome`` has no result.
     """
 
     state: Literal["delayed", "queued", "ended"]
@@ -54,6 +60,7 @@ class JobRecord(msgspec.Struct, omit_defaults=True, frozen=True):
     digest: str = ""
     content: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     outcome: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    ref: str = ""
 
     def ended_with(self) -> Outcome[Any] | None:
         """Return the outcome; None before the command has ended."""

@@ -52,7 +52,7 @@ class JobView:
         request = self.requests.get(id)
         before = max(record.before, 0 if request is None else before_of(request))
         if outcome is not None and is_of_attempt(outcome, before):
-            self.outcomes[id] = outcome
+            self.outcomes[id] = OutcomeRef(self.name, id, record.ref) if record.ref else outcome
         known = self.outcomes.get(id)
         if outcome is None and isinstance(known, Outcome) and not is_of_attempt(known, before):
             del self.outcomes[id]
@@ -70,8 +70,9 @@ class JobView:
         return [self._ended(id, outcome) for id, outcome in self.outcomes.items()]
 
     def _ended(self, id: str, outcome: Outcome[Any] | OutcomeRef) -> CommandInfo:
-        job = self.job(id, "done", 0.0)
-        return job if isinstance(outcome, OutcomeRef) else ended_job(job, outcome)
+        record, job = self.records.get(id), self.job(id, "done", 0.0)
+        known = outcome if isinstance(outcome, Outcome) else None if record is None else record.ended_with()
+        return job if known is None else ended_job(job, known)
 
     def delayed(self) -> list[CommandInfo]:
         """Return the delayed commands."""

@@ -19,7 +19,7 @@ from telex.commands.plan import REQUESTS, Priority, priority_of
 from telex.commands.progress import ProgressThrottle
 from telex.commands.server import CommandServer
 from telex.commands.transports.attempts import AttemptCounter
-from telex.commands.transports.job_records import BEFORE, DEADLINE, DIGEST, INBOX, JOB
+from telex.commands.transports.job_records import BEFORE, DEADLINE, DIGEST, INBOX, JOB, result_ref
 from telex.commands.transports.priority_gate import PriorityGate
 from telex.commands.transports.published import PublishedOutcomes, outcome_id
 from telex.commands.transports.replies import ReplyInbox
@@ -340,7 +340,7 @@ class EngineWorker:
         """
         content: Reply = outcome
         if len(json) > MAX_INLINE_BYTES:
-            ref = f"{outcome.command} {outcome.id}"
+            ref = result_ref(outcome)
             put = self._runtime.records("commands").put if tx is None else tx.put
             await put(RESULTS_BUCKET, ref, json, 0, time() + OUTCOME_SECONDS)
             content = OutcomeRef(outcome.command, outcome.id, ref)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from time import time
 from typing import Any
 
 import msgspec
 
-from telex.codec.content import to_json
+from telex.codec.content import from_json, to_json
 from telex.commands.invocation import Invocation
 from telex.commands.outcome import CONFLICT, REFUSED, Outcome
 from telex.commands.server import CommandServer
-from telex.commands.transports.job_records import DIGEST, REFUSED_SECONDS, SPARE_SECONDS, JobRecord, JobRecords
+from telex.commands.transports.job_records import (
+    DIGEST,
+    REFUSED_SECONDS,
+    SPARE_SECONDS,
+    JobRecord,
+    JobRecords,
+    result_ref,
+)
 from telex.message import time_of
+from telex.once.results import EXTRA_RESULT_SECONDS, MAX_INLINE_BYTES, RESULTS_BUCKET
 from telex.runtime import Runtime
 
 
@@ -35,7 +44,7 @@ class WorkerJobs:
             record, revision = found
             outcome = record.ended_with()
             if outcome is not None:
-                return outcome if is_of_attempt(outcome, invocation.before) else None
+                return await self._whole(record, outcome) if is_of_attempt(outcome, invocation.before) else None
             if record.state != "delayed":
                 return None
             begun = msgspec.structs.replace(record, state="queued")
@@ -54,19 +63,33 @@ class WorkerJobs:
             if invocation.recorded:
                 await self.records.delete(name, id)
             return outcome
-        record = self._record(invocation, outcome, json)
         seconds = REFUSED_SECONDS if keep is None else keep
+        record = self._record(invocation, outcome, json)
+        if len(json) > MAX_INLINE_BYTES and outcome.error is None:
+            record = await self._put_aside(record, outcome, json, seconds)
         if not invocation.recorded and await self.records.put(name, id, record, 0, seconds):
             return outcome
         while True:
             found = await self.records.get(name, id)
             earlier = None if found is None else found[0].ended_with()
-            if earlier is not None and is_of_attempt(earlier, invocation.before):
-                return earlier
+            if found is not None and earlier is not None and is_of_attempt(earlier, invocation.before):
+                return await self._whole(found[0], earlier)
             if found is not None:
                 record = msgspec.structs.replace(record, sent_at=found[0].sent_at, due=found[0].due)
             if await self.records.put(name, id, record, 0 if found is None else found[1], seconds):
                 return outcome
+
+    async def _put_aside(self, record: JobRecord, outcome: Outcome[Any], json: bytes, seconds: float) -> JobRecord:
+        """Write a large outcome to a record of its own, which listings do not read. Return the record that names it."""
+        ref, expires = result_ref(outcome), time() + seconds + EXTRA_RESULT_SECONDS
+        await self._runtime.records("commands").put(RESULTS_BUCKET, ref, json, 0, expires)
+        short = msgspec.Raw(to_json(msgspec.structs.replace(outcome, result=None)))
+        return msgspec.structs.replace(record, outcome=short, ref=ref)
+
+    async def _whole(self, record: JobRecord, outcome: Outcome[Any]) -> Outcome[Any]:
+        """Return the outcome of a record with its result, which may be in a record of its own."""
+        found = await self._runtime.records("commands").get(RESULTS_BUCKET, record.ref) if record.ref else None
+        return outcome if found is None else msgspec.convert(from_json(found.value), Outcome[Any])
 
     def _record(self, invocation: Invocation, outcome: Outcome[Any], json: bytes) -> JobRecord:
         message = invocation.message if invocation.sent is None else invocation.sent  # the content as it was sent

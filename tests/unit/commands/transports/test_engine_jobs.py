@@ -178,3 +178,23 @@ async def test_an_engine_without_records_refuses_commands_by_id_and_names_the_gu
         for refused in (hub.ticket("x"), hub.commands(), hub.retry("x"), hub.send("x", delay="1s"), hub.send("x")):
             with pytest.raises(telex.Misuse, match="does not guarantee `records`; use another one"):
                 await refused
+
+
+async def test_a_kept_large_result_is_left_out_of_listings_and_the_ticket_has_it_also_after_a_large_error(
+    file: str,
+) -> None:
+    worker = telex.Hub(file)
+
+    @worker.command("large", keep="1d")
+    async def large(size: int, context: telex.CommandContext[int]) -> str:
+        if context.attempt == 1:
+            raise telex.CommandError("too large", code="large", data="x" * size)
+        return "y" * size
+
+    async with worker, telex.Hub(file) as other:
+        first = await other.send("large", 300_000)
+        assert not (await first.outcome(timeout=20)).ok
+        assert await (await other.retry(first.id)).result(timeout=20) == "y" * 300_000
+        assert await (await worker.ticket(first.id)).result(timeout=20) == "y" * 300_000
+        (job,) = await other.commands()
+        assert (job.state, job.attempt, job.result, job.completed_at is None) == ("done", 2, None, False)

@@ -56,6 +56,19 @@ async def test_of_two_outcomes_of_the_same_attempts_the_first_is_recorded(jobs: 
     assert await jobs.end(server, again, third, to_json(third)) is third
 
 
+async def test_a_large_result_has_a_record_of_its_own_and_comes_back_whole(jobs: WorkerJobs) -> None:
+    server = server_of(1)
+    server.command = msgspec.structs.replace(server.command, keep=60.0)
+    outcome = msgspec.structs.replace(unrun("ship", "1", None, CANCELLED), error=None, result="x" * 300_000, attempt=1)
+    other = msgspec.structs.replace(outcome, result="y" * 300_000, attempt=2)
+    assert await jobs.end(server, invocation(), outcome, to_json(outcome)) is outcome
+    found = await jobs.records.get("ship", "1")
+    assert found is not None
+    assert found[0].ended_with() == msgspec.structs.replace(outcome, result=None)
+    assert await jobs.begin(invocation()) == outcome
+    assert await jobs.end(server, invocation(), other, to_json(other)) == outcome
+
+
 def test_an_outcome_belongs_to_the_attempts_after_the_last_retry() -> None:
     outcome = unrun("ship", "1", None, CANCELLED)
     assert (is_of_attempt(outcome, 0), is_of_attempt(outcome, 1)) == (True, False)
