@@ -23,6 +23,7 @@ from telex.topics.topic import Topic
 
 try:
     from cloudevents.core.bindings.http import HTTPMessage, from_binary, to_binary
+    from cloudevents.core.exceptions import BaseCloudEventException
     from cloudevents.core.formats.json import JSONFormat
     from cloudevents.core.v1.event import CloudEvent
 except ModuleNotFoundError:
@@ -59,7 +60,7 @@ def to_event(message: Message[Any], source: str | None = None) -> CloudEvent:
 
     Headers that `from_event` has made restore the attributes of the first event: its id, source, type and extensions.
     Other headers with the name of an extension are extensions. Content without a JSON form raises `TypeError` or
-    `ValueError`.
+    `ValueError`. Raises `BadOption` for headers that are no attributes of an event.
     """
     if source is not None and not (isinstance(source, str) and source):
         raise BadOption("source", source, "it must be the URI reference of this program, such as '/shop'")
@@ -72,17 +73,20 @@ def to_event(message: Message[Any], source: str | None = None) -> CloudEvent:
     attributes.setdefault("source", "/" + quote(message.topic, safe=":") if source is None else source)
     attributes.setdefault("type", message.type)
     attributes.setdefault("subject", message.topic)
-    attributes["time"] = datetime.fromisoformat(attributes["time"]) if "time" in attributes else message.timestamp
     attributes["specversion"] = "1.0"
     if message.key is not None:
         attributes["partitionkey"] = message.key
     is_binary = isinstance(content, (bytes, bytearray, memoryview))
     kind = attributes.setdefault("datacontenttype", "application/octet-stream" if is_binary else "application/json")
-    if is_binary:
-        return CloudEvent(attributes, bytes(content))
-    if not _JSON.match(kind) and not isinstance(content, str):
+    if not is_binary and not _JSON.match(kind) and not isinstance(content, str):
         attributes["datacontenttype"] = "application/json"
-    return CloudEvent(attributes, from_json(to_json(content)))  # type: ignore[arg-type]  # the SDK takes any JSON
+    data: Any = bytes(content) if is_binary else from_json(to_json(content))
+    try:
+        attributes["time"] = datetime.fromisoformat(attributes["time"]) if "time" in attributes else message.timestamp
+        return CloudEvent(attributes, data)
+    except (ValueError, BaseCloudEventException) as error:
+        fix = f"those that begin with {PREFIX!r} must be attributes of a CloudEvent: {text_of(error)}"
+        raise BadOption("headers", dict(message.headers), fix) from error
 
 
 def from_event(event: CloudEvent, topic: str) -> Message[Any]:

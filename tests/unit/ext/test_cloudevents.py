@@ -81,3 +81,11 @@ def test_wrong_requests_are_refused_with_the_fix() -> None:
         to_http([MESSAGE, MESSAGE])
     with pytest.raises(telex.BadOption, match="it must be 'structured', 'binary' or 'batch'"):
         to_http([MESSAGE], "other")  # type: ignore[arg-type]  # the mistake
+
+
+@pytest.mark.parametrize(
+    "headers", [{"ce-time": "soon"}, {"ce-time": "2026-01-01T00:00:00"}, {"ce-id": ""}, {"ce-data": "x"}]
+)
+def test_headers_that_are_no_attributes_of_an_event_are_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(telex.BadOption, match="those that begin with 'ce-' must be attributes of a CloudEvent"):
+        to_event(telex.Message.new(1, topic="orders", headers=headers))
