@@ -22,6 +22,7 @@ class LeveledQueue(Generic[T]):
         self._levels: dict[Priority, deque[T]] = {level: deque() for level in LEVELS}
         self.size: int = 0
         """The number of items: an attribute, which costs less than ``len``."""
+        self._normal = self._levels["normal"]
         self._passed = dict.fromkeys(LEVELS, 0)
 
     def append(self, item: T, level: Priority = "normal") -> None:
@@ -47,6 +48,11 @@ class LeveledQueue(Generic[T]):
 
     def popleft(self) -> T:
         """Remove and return the next item. Raises `IndexError` when the queue is empty."""
+        if len(self._normal) == self.size:  # nearly always: no other priority waits
+            item = self._normal.popleft()
+            self.size -= 1
+            self._passed["normal"] = 0
+            return item
         chosen, _ = self.next()
         for level in LEVELS:
             if self._levels[level]:

@@ -256,6 +256,8 @@ def _sampler(sample: float, current: Callable[[None], object]) -> tuple[Callable
             return 0.0 if sample else inf
         return log1p(-random()) // log1p(-sample)
 
+    left, carry = gap(), carried.get
+
     def skips() -> bool:
         nonlocal left
         if left > 0 and not current(None) and carry() is None:
@@ -271,7 +273,6 @@ def _sampler(sample: float, current: Callable[[None], object]) -> tuple[Callable
         left = gap()
         return True
 
-    left, carry = gap(), carried.get
     return skips, begins
 
 

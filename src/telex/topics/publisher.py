@@ -41,7 +41,7 @@ from telex.observe.headers import Carrier, carries_nothing, with_carried
 from telex.process.waiters import Notifier
 from telex.topics.backpressure import PublishQueue, PublishSlot
 from telex.topics.connection import EngineConnection
-from telex.topics.history import History, SinglePage
+from telex.topics.history import History, SinglePage, unexpired
 
 logger: logging.Logger = logging.getLogger("telex")
 serving: ContextVar[object] = ContextVar("serving", default=None)
@@ -312,15 +312,15 @@ class Publisher(ABC):
 
     def history(self, start: Start, limit: int | None) -> AsyncIterator[Any]:
         """Iterate over the kept messages, see `Topic.history`."""
-        return History(SinglePage(partial(self.snapshot, start, limit)), self.clock)
+        return History(SinglePage(partial(self.snapshot, start, limit)))
 
     async def snapshot(self, start: Start, limit: int | None) -> Any:
-        """Return the kept messages of the local log."""
+        """Return the kept messages of the local log that have not expired."""
         self.check_open()
         self.resume()
         first, hole = find(self.log, start, self.clock())
-        end = self.log.end if limit is None else min(self.log.end, first + limit)
-        kept = self.log.slice(first, end)
+        page = self.log.slice(first, self.log.end if limit is None else min(self.log.end, first + limit))
+        kept = unexpired(page, self.clock) if self.log.expires else page
         return chain([hole], kept) if hole is not None and isinstance(start, Position) else kept
 
     @property

@@ -352,7 +352,7 @@ class EnginePublisher(Publisher):
         """Iterate over the stored messages, page by page."""
         if is_pattern(self.id):
             return super().history(start, limit)
-        return History(partial(self._page, Pages(self._store, self.id, start, limit, self.clock)), self.clock)
+        return History(partial(self._page, Pages(self._store, self.id, start, limit, self.clock)))
 
     async def _page(self, pages: Pages) -> Any:
         self.check_readable()

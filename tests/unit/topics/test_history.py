@@ -9,7 +9,7 @@ import pytest
 import telex
 from telex import Lost, Position
 from telex.engines.contract.store import Extent, FoundStart, Holed, Store
-from telex.topics.history import History, Holes, Pages, SinglePage
+from telex.topics.history import History, Holes, Pages, SinglePage, unexpired
 from tests.support.pretend import PretendEngine, Server
 
 
@@ -56,7 +56,7 @@ def message(seq: int) -> telex.Message[int]:
 
 def history(store: Stored, start: Any = "earliest", limit: int | None = None) -> History:
     pages: Any = Pages(cast("Store", store), "t", start, limit, lambda: 0.0)
-    return History(pages, time)
+    return History(pages)
 
 
 async def numbers(history: History) -> list[Any]:
@@ -129,7 +129,7 @@ async def test_a_snapshot_is_one_page_and_is_taken_when_it_is_read() -> None:
     async def snapshot() -> list[telex.Message[int]]:
         return list(kept)
 
-    found = History(SinglePage(snapshot), time)
+    found = History(SinglePage(snapshot))
     kept.append(message(2))
     assert (await anext(found)).seq == 1
     kept.append(message(3))
@@ -159,10 +159,11 @@ async def test_a_history_leaves_out_messages_that_have_expired(stored: bool) -> 
 
 
 async def test_a_history_continues_after_a_page_that_has_expired() -> None:
-    old = telex.Message.new(1, headers={"telex-expires": "5"})
-    pages = iter([[old, old], [old], [telex.Message.new(2)], []])
+    old, gap = telex.Message.new(1, headers={"telex-expires": "5"}), Lost(1, 7, 7, "unreadable")
+    pages = iter([[old, old], [old, gap], [], [telex.Message.new(2)]])
 
     async def page() -> Any:
-        return next(pages)
+        found: Any = next(pages, None)
+        return None if found is None else unexpired(found, lambda: 10.0, holed=gap in found)
 
-    assert [message.content async for message in History(page, lambda: 10.0)] == [2]
+    assert [item if item is gap else item.content async for item in History(page)] == [gap, 2]
