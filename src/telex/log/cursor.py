@@ -118,7 +118,8 @@ class Cursor:
         """Return the state after `load`, without the messages that have expired; every take calls `load` again."""
         self._direct, self.limit, now = False, -1, self.log.observer.now()
         while found is READY:
-            self.expired += self.buffer.pass_expired(now)
+            count = self.buffer.pass_expired(now)
+            self.expired, self.log.expired = self.expired + count, self.log.expired + count
             if self.buffer.left:
                 return READY
             found = self._advance()

@@ -160,6 +160,7 @@ class Log:
         "cursors",
         "end",
         "epoch",
+        "expired",
         "expires",
         "first",
         "holders",
@@ -210,6 +211,7 @@ class Log:
         self.tails: dict[LogReader, int] = {}  # the cursors for which the log keeps this number of last messages
         self.measures: bool = False  # True when the retention or a cursor bounds bytes, or did
         self.expires: bool = False  # True when a message that expires came to it
+        self.expired: int = 0  # the number of times that a cursor left out a message, since it had expired
         # publishers ask these cursors before an append: policies block and fail
         self.blocking_cursors: list[LogReader] = []
         self.observer: LogObserver = NO_OBSERVER

@@ -156,46 +156,60 @@ class Prometheus:
         """Yield the metrics. Call it in the thread of the hub."""
         if self._hub is None:
             return
-        yield self._published(self._hub)
+        yield from self._of_topics(self._hub)
         yield from self._of_handlers(self._hub)
         yield from self._of_commands(self._hub)
         yield from self._of_triggers(self._hub)
         yield from self._of_times()
         yield from self._of_gateways()
 
-    def _published(self, hub: Hub) -> Metric:
-        table = Series(("topic",))
+    def _of_topics(self, hub: Hub) -> Iterator[Metric]:
+        published, expired = Series(("topic",)), Series(("topic",))
         patterns = (*self._topics, *(pattern for spec in hub.declarations for pattern in spec.patterns))
         if patterns != self._labelled or len(self._labels) > MAX_KNOWN_TOPICS:
             self._labelled, self._labels = patterns, {}
         rules = [(pattern, Pattern(pattern)) for pattern in dict.fromkeys(patterns)]
-        for id, published in (self._stored | _known(hub)).items():
-            label = self._labels.get(id)
-            if label is None:
-                label = next((pattern for pattern, rule in rules if rule.matches(id)), OTHER)
-                self._labels[id] = label
-            table.add((label,), published)
-        return table.counter("telex_published", "Messages that were published to topics since their logs began.")
+        known = [topic.statistics() for topic in runtime_of(hub).topics.all() if not topic.id.startswith("$")]
+        topics = {each.topic: each.published for each in known if not is_pattern(each.topic)}
+        for id, count in (self._stored | topics).items():
+            published.add((self._label(id, rules),), count)
+        for each in known:
+            if each.expired:
+                own = each.topic if each.topic in patterns else OTHER
+                expired.add((own if is_pattern(each.topic) else self._label(each.topic, rules),), each.expired)
+        text = "Messages that were published to topics since their logs began."
+        yield published.counter("telex_published", text)
+        text = "Messages that subscriptions of this process left out, since they had expired."
+        yield expired.counter("telex_topic_expired", text)
+
+    def _label(self, id: str, rules: Iterable[tuple[str, Pattern]]) -> str:
+        label = self._labels.get(id)
+        if label is None:
+            label = next((pattern for pattern, rule in rules if rule.matches(id)), OTHER)
+            self._labels[id] = label
+        return label
 
     def _of_handlers(self, hub: Hub) -> Iterator[Metric]:
-        names = ("delivered", "failed", "lost", "retried", "dead", "lapsed", "waiting", "in_flight", "limited")
-        tables = {name: Series(HANDLER) for name in names}
+        counters = ("delivered", "failed", "lost", "retried", "dead", "lapsed", "expired")
+        gauges = ("waiting", "in_flight", "limited")
+        tables = {name: Series(HANDLER) for name in (*counters, *gauges)}
         lag = Series(("group", "pattern"), max)
         statistics = hub.statistics()
         for each in statistics.handlers:
             if each.pattern.startswith("$command:") and not each.pattern.endswith(COMMAND_SUFFIX):
                 continue
             labels = (each.name, each.pattern, each.group or "")
-            values = (each.handled + each.failed, each.failed, each.lost, each.retried, each.dead, each.lapsed)
-            for name, value in zip(names, (*values, each.waiting, each.running, each.limited), strict=True):
-                tables[name].add(labels, value)
+            values = [each.handled + each.failed, each.failed, each.lost, each.retried, each.dead, each.lapsed]
+            values += [each.expired, each.waiting, each.running, each.limited]
+            for table, value in zip(tables.values(), values, strict=True):
+                table.add(labels, value)
             if each.group is not None and (each.group, each.pattern) not in self._lags:
                 lag.add((each.group, each.pattern), each.lag)
         for (group, pattern), value in self._lags.items():
             lag.add((group, pattern), value)
-        for name in names[:6]:
+        for name in counters:
             yield tables[name].counter(f"telex_{name}", TEXTS[name])
-        for name in names[6:]:
+        for name in gauges:
             yield tables[name].gauge(f"telex_{name}", TEXTS[name])
         yield lag.gauge("telex_lag", "Messages of a group that are not settled.")
         yield GaugeMetricFamily("telex_connected", "1 while the hub reaches its engine.", int(statistics.connected))
@@ -251,12 +265,6 @@ class Prometheus:
         yield closed.counter("telex_gateway_closed", "Connections that the gateway closed.")
 
 
-def _known(hub: Hub) -> dict[str, int]:
-    """Return the numbers of published messages of the topics that this process uses."""
-    topics = [topic for topic in runtime_of(hub).topics.all() if not topic.id.startswith("$")]
-    return {topic.id: topic.statistics().published for topic in topics if not is_pattern(topic.id)}
-
-
 TEXTS = {
     "delivered": "Calls of a handler that returned or raised.",
     "failed": "Calls of a handler that raised.",
@@ -264,6 +272,7 @@ TEXTS = {
     "retried": "Calls after which the message is retried.",
     "dead": "Messages that became dead letters.",
     "lapsed": "Calls whose lease was lost.",
+    "expired": "Messages for which a handler was not called, since they had expired.",
     "waiting": "Messages that wait in this process for a call.",
     "in_flight": "Calls of a handler that run.",
     "limited": "Messages that wait in this process for the limit of their key.",

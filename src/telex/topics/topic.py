@@ -33,7 +33,8 @@ READ = (
 
 class TopicStatistics(msgspec.Struct, frozen=True):
     """The state of a topic at one moment: the number of messages that were ever ``published`` and that are ``kept``,
-    the number of the ``first`` kept message, and the readers and waiting publishers.
+    the number of the ``first`` kept message, the readers and waiting publishers, and how often a subscription of this
+    process left out a message that had ``expired``.
     """
 
     topic: str
@@ -42,6 +43,7 @@ class TopicStatistics(msgspec.Struct, frozen=True):
     first: int
     subscribers: int
     waiting_publishers: int
+    expired: int = 0
 
 
 class Topic(Generic[T]):
@@ -278,7 +280,8 @@ class Topic(Generic[T]):
         publisher = self._publisher
         first, _, published, kept = publisher.extent()
         waiting = 0 if publisher.queue is None else len(publisher.queue)
-        return TopicStatistics(self.id, published, kept, first, len(publisher.log.cursors), waiting)
+        log = publisher.log
+        return TopicStatistics(self.id, published, kept, first, len(log.cursors), waiting, log.expired)
 
     # -- mistakes
 

@@ -5,7 +5,9 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -268,3 +270,53 @@ async def test_the_panels_of_the_dashboard_ask_for_metrics_that_exist() -> None:
         assert names <= there, query
     assert board["title"]
     assert len({panel["id"] for panel in board["panels"]}) == len(board["panels"])
+
+
+async def test_expired_messages_are_counted_by_handler_and_by_topic() -> None:
+    ahead, go, metrics = [0.0], asyncio.Event(), made(topics=["offers:*"])
+    hub = telex.Hub("memory://", clock=lambda: time() + ahead[0], observe=metrics)
+
+    @hub.on("offers:mail", group="mailing")
+    async def mail(number: int) -> None:
+        await go.wait()
+
+    @hub.on("offers:mail")
+    async def show(number: int) -> None:
+        await go.wait()
+
+    async with hub, hub.topic("offers:mail").subscribe() as inbox, hub.topic("offers:*").subscribe() as every:
+        assert values(metrics)["telex_expired_total", mail.__qualname__, "offers:mail", "mailing"] == 0
+        for number, ttl in enumerate((None, "10s", "10s", None)):
+            await hub.topic("offers:mail").publish(number, ttl=ttl)
+        ahead[0] = 11.0
+        go.set()
+        await hub.idle()
+        assert [(await inbox.receive()).content for _ in range(2)] == [0, 3]
+        found = values(metrics)
+        assert found["telex_expired_total", mail.__qualname__, "offers:mail", "mailing"] == 2
+        assert found["telex_expired_total", show.__qualname__, "offers:mail", ""] == 2
+        assert found["telex_topic_expired_total", "offers:*"] == hub.topic("offers:mail").statistics().expired == 2
+        assert every.receive_many_nowait()[0].content == 0
+        assert every.receive_nowait().content == 3
+        assert values(metrics)["telex_topic_expired_total", "offers:*"] == 4
+
+
+async def test_the_time_of_a_command_that_yields_is_that_until_its_last_part() -> None:
+    metrics, go = made(), asyncio.Event()
+    hub = telex.Hub("memory://", observe=metrics)
+
+    @hub.command("count")
+    async def count(limit: int) -> AsyncIterator[int]:
+        yield 1
+        await go.wait()
+        yield 2
+
+    async with hub:
+        parts = aiter(hub.stream("count", 2))
+        await anext(parts)
+        assert values(metrics)["telex_command_seconds_count", "count"] == 0
+        go.set()
+        async for _ in parts:
+            pass
+        await hub.idle()
+        assert values(metrics)["telex_command_seconds_count", "count"] == 1
