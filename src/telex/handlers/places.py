@@ -79,6 +79,8 @@ def _check_process(function: Callable[..., object], wants: Sequence[str], name: 
         raise BadHandler(name, f"another process cannot import it from a REPL, from stdin or from __main__.py: {fix}")
     if marks_of(function):
         raise BadHandler(name, "dependencies stay in this process: with run_in='process', make what it needs in it")
+    if "contents" in wants or "messages" in wants:
+        raise BadHandler(name, "a process is given one message: leave out batch= or run_in='process'")
     for kind in wants:
         if kind not in ("content", "message"):
             raise BadHandler(

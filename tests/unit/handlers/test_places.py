@@ -119,6 +119,11 @@ def test_a_process_is_given_no_object_of_the_hub(kind: str) -> None:
         check_place("process", plain, ("content", kind))
 
 
+def test_a_process_is_given_no_batch() -> None:
+    with pytest.raises(telex.BadHandler, match="a process is given one message: leave out batch= or run_in='process'"):
+        telex.Hub().on("x", group="g", batch=10, run_in="process")(functions.sum_up)
+
+
 def test_a_transaction_needs_an_async_function() -> None:
     def writes(content: int, tx: telex.Transaction) -> None: ...
 
