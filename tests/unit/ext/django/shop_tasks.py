@@ -3,7 +3,10 @@
 import sys
 from typing import Any
 
-from django_tasks import TaskContext, task
+try:
+    from django.tasks import TaskContext, task
+except ImportError:  # before Django 6
+    from django_tasks import TaskContext, task
 
 
 @task

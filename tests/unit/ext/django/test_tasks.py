@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,12 @@ from telex.blocking.thread import HubThread
 BACKEND = "telex.ext.django.tasks.TelexBackend"
 
 
+def of_django(module: str = "") -> Any:
+    """A module of the tasks of Django 6, or of the package for the versions before."""
+    package = "django.tasks" if django.VERSION >= (6,) else "django_tasks"
+    return import_module(f"{package}.{module}" if module else package)
+
+
 @pytest.fixture
 def tasks(tmp_path: Path) -> Iterator[Any]:
     """The tasks of a project whose default backend is telex on a file."""
@@ -27,10 +34,9 @@ def tasks(tmp_path: Path) -> Iterator[Any]:
     options = {"url": f"sqlite:///{tmp_path}/tasks.db"}
     backend = {"BACKEND": BACKEND, "QUEUES": ["default", "mails", "two words"], "OPTIONS": options}
     with override_settings(USE_TZ=True, TASKS={"default": backend}):
-        from django_tasks import task_backends
-
         from tests.unit.ext.django import shop_tasks
 
+        task_backends = of_django().task_backends
         task_backends.settings = task_backends.configure_settings(None)
         with suppress(AttributeError):
             del task_backends["default"]
@@ -42,9 +48,7 @@ def tasks(tmp_path: Path) -> Iterator[Any]:
 @contextmanager
 def worker(queues: list[str] | None = None) -> Iterator[telex.Hub]:
     """A worker, in a thread of its own."""
-    from django_tasks import task_backends
-
-    hub = task_backends["default"].worker(queues)
+    hub = of_django().task_backends["default"].worker(queues)
     thread = HubThread("worker", hub.aclose)
     thread.start()
     try:
@@ -117,8 +121,7 @@ def test_a_task_runs_after_its_time_and_in_its_queue(tasks: Any) -> None:
 
 @pytest.mark.slow
 def test_signals_are_sent_when_a_task_is_enqueued_started_and_finished(tasks: Any) -> None:
-    from django_tasks import signals
-
+    signals = of_django("signals")
     seen: list[str] = []
     done = threading.Event()
 
@@ -148,12 +151,11 @@ def test_signals_are_sent_when_a_task_is_enqueued_started_and_finished(tasks: An
 
 @pytest.mark.slow
 def test_a_result_that_is_unknown_is_an_error_of_django(tasks: Any) -> None:
-    from django_tasks.exceptions import TaskResultDoesNotExist, TaskResultMismatch
-
-    with pytest.raises(TaskResultDoesNotExist):
+    exceptions = of_django("exceptions")
+    with pytest.raises(exceptions.TaskResultDoesNotExist):
         tasks.add.get_result("unknown")
     result = tasks.add.enqueue(1, 2)
-    with pytest.raises(TaskResultMismatch):
+    with pytest.raises(exceptions.TaskResultMismatch):
         tasks.fail.get_result(result.id)
 
 
