@@ -92,5 +92,5 @@ def test_an_ended_trigger_has_no_next_instant() -> None:
 
 
 def test_a_subclass_decides_when_it_fires() -> None:
-    with pytest.raises(TypeError, match=r"abstract method.* begin.* describe.* due.* resume"):
+    with pytest.raises(TypeError, match=r"begin.*describe.*due.*resume"):
         ScheduledTrigger(Timers(runtime_of(telex.Hub())))  # type: ignore[abstract]

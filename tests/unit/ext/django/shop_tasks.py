@@ -1,6 +1,5 @@
 """Tasks of Django, as a project writes them."""
 
-import sys
 from typing import Any
 
 try:
@@ -25,10 +24,10 @@ def attempt(context: TaskContext) -> list[Any]:
 
 
 @task
-def fail(text: str) -> None:
-    raise LookupError(text)
+def leave() -> None:
+    raise SystemExit("it is enough")
 
 
 @task
-def leave() -> None:
-    sys.exit(3)
+def fail(text: str) -> None:
+    raise LookupError(text)

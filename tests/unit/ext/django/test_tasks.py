@@ -104,7 +104,9 @@ def test_an_error_of_a_task_has_its_class_and_traceback(tasks: Any) -> None:
 @pytest.mark.slow
 def test_a_task_that_exits_has_failed_and_its_worker_goes_on(tasks: Any) -> None:
     with worker():
-        assert finished(tasks.leave.enqueue()).errors[0].exception_class is SystemExit
+        (error,) = finished(tasks.leave.enqueue()).errors
+        assert error.exception_class is SystemExit
+        assert error.traceback.endswith("SystemExit: it is enough\n")
         assert finished(tasks.add.enqueue(1, 2)).return_value == 3
 
 

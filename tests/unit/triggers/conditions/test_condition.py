@@ -77,7 +77,7 @@ def test_a_condition_without_its_steps_cannot_be_made() -> None:
         def begin(self, now: float) -> None:
             return None
 
-    with pytest.raises(TypeError, match=r"abstract method.* rests.* step"):
+    with pytest.raises(TypeError, match=r"rests.*step"):
         Unfinished()  # type: ignore[abstract]
 
 
