@@ -1,4 +1,6 @@
-"""Messages that expire: `python examples/offers.py [URL]`. A group that was paused does not get an old offer."""
+"""Messages that expire: `python examples/offers.py [URL]`. A group that was paused does not get an old offer, and a
+subscriber that comes later does not, either.
+"""
 
 import asyncio
 import sys
@@ -27,6 +29,9 @@ async def main() -> None:
         await hub.idle()
         print("expired:", hub.statistics().handlers[0].expired, short.expires is not None)
         print("kept:", [message.content async for message in offers.history()])
+        async with offers.subscribe(start="earliest", report_lost=True) as inbox:
+            print("read:", [getattr(item, "content", item) for item in await inbox.receive_many(timeout=10)])
+            print("expired:", inbox.statistics().expired, "lost:", inbox.lost)
 
 
 asyncio.run(main())

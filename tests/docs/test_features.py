@@ -31,7 +31,13 @@ FEATURES = {
         *("order 1 costs 5", "order 2 costs 5", "order 3 costs 5", "order 2 costs 4", "order 3 costs 4"),
         "cancelled: True False",
     ],
-    "offers": ["mailed: coffee, for a day", "expired: 1 True", "kept: ['coffee, for a day']"],
+    "offers": [
+        "mailed: coffee, for a day",
+        "expired: 1 True",
+        "kept: ['coffee, for a day']",
+        "read: ['coffee, for a day']",
+        "expired: 1 lost: 0",
+    ],
     "limits": ["mails: {'ann': 9, 'bob': 3}", "nine mails take 0.8 s: True", "calls of the bank: 18 at once: 2"],
     "event_stream": ['"rain"', '"sun"', '"snow"'],
 }
