@@ -289,7 +289,7 @@ async def test_a_worker_that_stalled_past_its_lease_publishes_no_second_outcome(
 ) -> None:
     stalled, other, go_on = telex.Hub(file), telex.Hub(file), asyncio.Event()
 
-    @stalled.command("build", lease="0.1s", concurrency=1)
+    @stalled.command("build", lease="0.5s", concurrency=1)
     async def build(number: int) -> str:
         with suppress(asyncio.CancelledError):  # the lease may be seen as lost first
             await go_on.wait()
