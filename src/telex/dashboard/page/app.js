@@ -125,7 +125,7 @@ function show() {
         `Delete the schedule ${each.schedule}? It never runs again, in any process.`, "Delete it",
         () => act("delete_schedule", { schedule: each.schedule }))),
     ),
-    /^\d{4}-/.test(each.when) ? new Date(each.when).toLocaleString() : make("code", {}, each.when),
+    /^\d{4}-/.test(each.when) ? new Date(each.when).toLocaleString(undefined, { timeZone: each.tz }) : make("code", {}, each.when),
     each.next ? time(each.next) : "–", time(each.last), count(each.fired), count(each.missed, true), each.target,
     long(each.content, "code"), each.tz,
   ]), lacking.schedules ?? "No schedule was added.");
