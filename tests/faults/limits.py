@@ -146,7 +146,7 @@ async def play(url: str, notes: Path, seconds: float, seed: int) -> Count:
     count.calls, count.cut = len(calls), sum(call.ended == crowd.killed.get(call.pid) for call in calls)
     missing = (wanted | commands) - {call.number // 2 for call in calls if call.ended}
     if missing or dead:
-        count.problems.append(f"{len(missing)} were never handled, and {len(dead)} are dead")
+        count.problems.append(f"{sorted(missing)} were never handled, and {len(dead)} are dead")
     count.most_attempts = max(call.attempt for call in calls)
     for name in KEYS:
         check([call for call in calls if call.key == name], count)

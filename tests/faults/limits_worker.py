@@ -39,7 +39,9 @@ def declare(hub: telex.Hub, notes: int) -> None:
     async def handle(number: int, context: telex.Context[int]) -> None:
         await work(number, context.attempt)
 
-    @hub.command("job", limit=LIMIT, by=lambda number: KEYS[number % 2], concurrency=6, lease=LEASE, once=True)
+    @hub.command(
+        "job", limit=LIMIT, by=lambda number: KEYS[number % 2], concurrency=6, lease=LEASE, once=True, max_attempts=50
+    )
     async def carry_out(number: int, context: telex.CommandContext[int]) -> int:
         await work(number, context.attempt)
         return number

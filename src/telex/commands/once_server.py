@@ -66,7 +66,8 @@ class OnceServer(CommandServer):
     def limit(self, limit: LimitSpec, gate: Gate[Any]) -> None:
         """Have every attempt wait for a limit, before its transaction begins."""
         if "tx" in self.command.wants:
-            self.gate, self._transacted = gate, after_limit(self._in_transaction, limit, gate, self.counts)
+            self.gate: Gate[Any] | None = gate
+            self._transacted = after_limit(self._in_transaction, limit, gate, self.counts)
         else:
             super().limit(limit, gate)
 

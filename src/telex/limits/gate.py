@@ -86,6 +86,11 @@ class Gate(Generic[T]):
             self._spill()
         self.pump()
 
+    def notify(self) -> None:
+        """Note that more calls may be fetched."""
+        for moved in self.moved:
+            moved()
+
     def remove(self, key: str, waiting: Waiting[T]) -> bool:
         """Remove a waiting call. Return false when it does not wait."""
         return self.lines.remove(key, waiting)
@@ -147,8 +152,7 @@ class Gate(Generic[T]):
         self._begin(key, granted.count)
         self._block(key, granted.wait)
         self.pump()
-        for moved in self.moved:
-            moved()
+        self.notify()
 
     def _begin(self, key: str, count: int) -> None:
         for number in range(count):

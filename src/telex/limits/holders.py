@@ -110,20 +110,18 @@ class Holder:
 
     async def gone(self, ids: Collection[str]) -> list[str]:
         """Return those of other processes that do not live any more. Raises `EngineFailed`."""
-        clock = asyncio.get_running_loop().time
-        for id in ids:
-            now, seen = clock(), self._seen.get(id)
-            if seen is not None and now - seen.read < min(MAX_CHECK_SECONDS, seen.lease / 4):
-                continue
+        return [id for id in ids if await self._is_gone(id)]
+
+    async def _is_gone(self, id: str) -> bool:
+        now, seen = asyncio.get_running_loop().time(), self._seen.get(id)
+        if seen is None or now - seen.read >= min(MAX_CHECK_SECONDS, seen.lease / 4):
             record = await self._records.get(BUCKET, id)
-            revision = 0 if record is None else record.revision
+            revision, seen = 0 if record is None else record.revision, self._seen.get(id)
             if seen is None or seen.revision != revision:
-                self._seen[id] = SeenHeartbeat(
-                    revision, now, self.lease if record is None else _lease(record.value), now
-                )
-            else:
-                seen.read = now
-        return [id for id in ids if self._seen[id].read - self._seen[id].since >= self._seen[id].lease]
+                lease = self.lease if record is None else _lease(record.value)
+                seen = self._seen[id] = SeenHeartbeat(revision, now, lease, now)
+            seen.read = now
+        return seen.read - seen.since >= seen.lease
 
     def forget(self, ids: Collection[str]) -> None:
         """Forget processes that are gone, whose slots were taken."""

@@ -24,8 +24,8 @@ class KeyLine(Generic[T]):
     def __init__(self) -> None:
         self.levels: dict[int, deque[T]] = {}
         self.passed: dict[int, int] = {}
-        self.size = 0
-        self.blocked = False
+        self.size: int = 0
+        self.blocked: bool = False
 
     def append(self, item: T, level: int) -> None:
         """Add a call at the end of its level."""

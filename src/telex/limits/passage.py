@@ -54,6 +54,7 @@ async def pass_gate(gate: Gate[Any], key: str, level: int = 0, until: float | No
     loop, passage = asyncio.get_running_loop(), Passage()
     waiting = Waiting(passage, None)
     gate.add(key, waiting, level)
+    gate.notify()
     try:
         async with asyncio.timeout_at(until) as clock:
             await passage.future

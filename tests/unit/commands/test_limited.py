@@ -203,12 +203,12 @@ def test_the_commands_with_a_higher_priority_get_the_limit_first() -> None:
 
 
 @asynccontextmanager
-async def serving(server: Server, ran: list[int], **options: Any) -> AsyncIterator[telex.Hub]:
+async def serving(server: Server, ran: list[Any], **options: Any) -> AsyncIterator[telex.Hub]:
     hub = telex.Hub(PretendEngine(server))
 
     @hub.command("charge", **options)
-    async def charge(number: int) -> int:
-        ran.append(number)
+    async def charge(number: int, context: telex.CommandContext[int]) -> int:
+        ran.append((number, context.attempt))
         return number
 
     async with hub:
@@ -217,7 +217,7 @@ async def serving(server: Server, ran: list[int], **options: Any) -> AsyncIterat
 
 async def test_commands_that_wait_for_a_limit_go_to_another_process_when_theirs_closes() -> None:
     server = Server()
-    ran: list[int] = []
+    ran: list[Any] = []
     limit = telex.Limit(rate="1000/s", burst=1)
     async with telex.Hub(PretendEngine(server)) as sender:
         async with serving(server, ran, limit=telex.Limit(concurrency=1, name="n"), by="key") as hub:
@@ -225,10 +225,27 @@ async def test_commands_that_wait_for_a_limit_go_to_another_process_when_theirs_
             assert slot.count == 1
             tickets = [await sender.send("charge", number) for number in range(5)]
             await until(lambda: accounts(hub).limited == 5)
+            closing = NOW().time()
+        assert NOW().time() - closing < 5, "it does not wait for the limit"
         assert ran == []
         async with serving(server, ran, limit=limit):
             assert [await ticket for ticket in tickets] == list(range(5))
-    assert sorted(ran) == list(range(5))
+    assert sorted(ran) == [(number, 1) for number in range(5)]
+
+
+@pytest.mark.parametrize("priority", ["normal", "high"])
+async def test_commands_that_wait_for_the_limit_of_their_key_do_not_delay_another_key(priority: Any) -> None:
+    server = Server()
+    ran: list[Any] = []
+    limit = telex.Limit(concurrency=1, name="n")
+    by = lambda number: "short" if number == 1000 else "long"  # noqa: E731  # as a user writes it
+    async with serving(server, ran, limit=limit, by=by, concurrency=1) as hub:
+        assert (await limits_of(hub).limiter("name:n").ask("long", 1)).count == 1  # another handler has the slot
+        for number in range(50):
+            await hub.send("charge", number, priority=priority)
+        await until(lambda: accounts(hub).limited == 50)
+        assert await hub.call("charge", 1000, timeout=5) == 1000
+        assert (accounts(hub).running, accounts(hub).limited) == (0, 50)
 
 
 async def test_priorities_of_an_engine_share_the_limit_and_the_calls() -> None:

@@ -63,6 +63,26 @@ def test_a_process_is_gone_when_its_heartbeat_was_unchanged_for_its_lease() -> N
     clock.run(main)
 
 
+def test_a_process_may_be_judged_and_forgotten_at_the_same_time() -> None:
+    async def main(runtime: Runtime) -> None:
+        one, records = holder(runtime, lease=1.0), runtime.records("this test")
+        get = records.get
+
+        async def slow(bucket: str, key: str) -> object:
+            await asyncio.sleep(0.1)
+            return await get(bucket, key)
+
+        records.get = slow  # type: ignore[method-assign,assignment]
+        await one.gone(["dead", "other"])
+        await asyncio.sleep(2)
+        judging = asyncio.create_task(one.gone(["dead", "other"]))
+        await asyncio.sleep(0.15)
+        one.forget(["dead", "other"])
+        assert await judging == ["dead"], "the other one is watched from the beginning"
+
+    clock.run(main)
+
+
 def test_a_process_without_a_record_is_gone_after_the_lease_of_the_observer() -> None:
     async def main(runtime: Runtime) -> None:
         one = holder(runtime, lease=6.0)

@@ -124,6 +124,15 @@ def test_slots_whose_write_failed_are_given_back() -> None:
             assert sum((await state(runtime)).slots.values()) == 2
             assert (await asking.ask("k", 1)).count == 1
             assert sum((await state(runtime)).slots.values()) == 1
+            failing.fail = True
+            with pytest.raises(telex.EngineFailed):
+                await asking.ask("k", 1)
+            asking.ended("k")
+            await asyncio.sleep(0.1)
+            failing.fail = True
+            with pytest.raises(telex.EngineFailed):
+                await asking.ask("k", 2)
+        assert (await state(runtime)).slots == {}, "also those of which no call began"
 
     clock.run(main)
 
