@@ -171,6 +171,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
             await self._exits.enter_async_context(self._lifespan(self))
             self._check_wanted()
         await self._exits.enter_async_context(self._dependencies)
+        self._exits.push_async_callback(self._runtime.end_pools)
         self._exits.push_async_callback(self._stop)
         self._runtime.state = Lifecycle.OPEN
         self._runner.start()
@@ -205,7 +206,6 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
                 await self._scheduler.close()
             finally:
                 await self._dispatcher.stop()
-                await self._runtime.end_pools()
 
     def _serve(self, spec: HandlerSpec) -> None:
         if spec.group is None:

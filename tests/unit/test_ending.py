@@ -3,12 +3,16 @@
 import asyncio
 import subprocess
 import sys
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import telex
 import telex.blocking
+from telex.hub import runtime_of
+from telex.process.processes import ProcessPool
+from telex.testing.clock import VirtualClock
 from tests.support.loops import idle
 from tests.support.shell import in_a_thread
 
@@ -96,3 +100,29 @@ async def test_a_task_factory_changes_nothing() -> None:
             assert (await hub.groups.list())[0].lag == 0
     finally:
         loop.set_task_factory(None)
+
+
+class SlowPool(ProcessPool):
+    """Processes that take long to end."""
+
+    async def close(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), 60)
+        await super().close()
+
+
+def test_processes_that_end_slowly_are_not_taken_for_an_engine_that_does_not_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = VirtualClock()
+    begin = clock()
+
+    async def main() -> None:
+        hub = telex.Hub(clock=clock)
+        runtime_of(hub).processes = SlowPool(1, lambda: None)
+        async with hub:
+            pass
+
+    clock.run(main())
+    assert clock() - begin >= 60
+    assert "the engine does not answer" not in caplog.text
