@@ -1,5 +1,6 @@
 """The limits of a hub: by name, equal for equal names, and given back when the hub closes."""
 
+import asyncio
 import logging
 
 import pytest
@@ -30,6 +31,27 @@ def test_an_engine_without_records_refuses_a_limit_where_it_is_declared() -> Non
     engine.records = None
     with pytest.raises(telex.Misuse, match="limit="):
         LimitRegistry(runtime_of(telex.Hub(engine))).check(spec(rate="1/s"))
+
+
+def test_a_process_that_was_paused_for_longer_than_its_lease_is_warned(caplog: pytest.LogCaptureFixture) -> None:
+    async def main(runtime: Runtime) -> None:
+        limits, records = LimitRegistry(runtime), runtime.records("this test")
+        calls, put = Calls(limits, spec(concurrency=1), seconds=100.0, lease=3.0), records.put
+        calls.add("a")
+        await asyncio.sleep(10)
+        assert "was paused" not in caplog.text
+
+        async def paused(*arguments: object) -> object:
+            await asyncio.sleep(5)
+            return await put(*arguments)  # type: ignore[arg-type]
+
+        records.put = paused  # type: ignore[method-assign,assignment]
+        await asyncio.sleep(10)
+        records.put = put  # type: ignore[method-assign]
+        await limits.close()
+
+    clock.run(main)
+    assert "was paused for longer than 3 s" in caplog.text
 
 
 def test_slots_that_cannot_be_given_back_are_logged(caplog: pytest.LogCaptureFixture) -> None:
