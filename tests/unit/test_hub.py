@@ -311,7 +311,28 @@ async def test_handlers_have_until_close_timeout(loop_name: str, caplog: pytest.
     await clock.forward(0.2)
     assert closing.done()
     assert ended == ["8 done", "30 cancelled"]
-    assert warnings(caplog) == ["the hub was closed with 2 messages that its handlers had not finished in 20 s"]
+    assert warnings(caplog) == ["the hub was closed with 2 messages and commands that were not finished in 20 s"]
+
+
+@moves_time
+async def test_closing_counts_the_commands_that_are_not_finished(
+    loop_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub, clock = telex.Hub(close_timeout="20s"), Clock()
+
+    @hub.command("slow", concurrency=1)
+    async def slow() -> None:
+        await asyncio.sleep(30)
+
+    await hub.__aenter__()
+    tickets = [await hub.send("slow") for _ in range(2)]
+    closing = asyncio.create_task(hub.aclose())
+    await clock.forward(20.1)
+    assert closing.done()
+    for ticket in tickets:
+        with pytest.raises(telex.TelexError):
+            await ticket
+    assert warnings(caplog) == ["the hub was closed with 2 messages and commands that were not finished in 20 s"]
 
 
 async def test_closing_twice_and_at_the_same_time() -> None:

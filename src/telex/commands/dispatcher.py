@@ -229,9 +229,9 @@ class CommandDispatcher:
     # -- life
 
     @property
-    def idle(self) -> bool:
-        """True when no command runs or waits; handlers are counted by the runner."""
-        return self.transport.idle
+    def unfinished(self) -> int:
+        """The number of commands that run or wait, but those that are messages of a group."""
+        return self.transport.unfinished
 
     async def stop(self) -> None:
         """Close the transport, the waiting tickets and the stores."""

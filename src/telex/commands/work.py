@@ -48,7 +48,7 @@ class HubWork:
 
     def idle(self) -> bool:
         """Return true when no call runs, and no message that this process holds waits for a call."""
-        idle = self._handlers.idle and self._groups.idle and self._commands.idle
+        idle = self._handlers.idle and self._groups.idle and not self._commands.unfinished
         return idle and self._runtime.calls_nothing
 
     async def wait(self, limit: float | None) -> None:
@@ -100,8 +100,9 @@ class HubWork:
         self._groups.drain()
         try:
             if not await self._runtime.wait_until(self.idle, seconds):
-                text = "the hub was closed with %d messages that its handlers had not finished in %g s"
-                logger.warning(text, self._handlers.unfinished + self._groups.unfinished, seconds)
+                text = "the hub was closed with %d messages and commands that were not finished in %g s"
+                count = self._handlers.unfinished + self._groups.unfinished + self._commands.unfinished
+                logger.warning(text, count, seconds)
         finally:
             self._handlers.leave()
             await self._runtime.cancel()

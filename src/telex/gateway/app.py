@@ -80,9 +80,9 @@ class Gateway(Endpoint):
         answer_at_mounts()
         self.hub = hub
         """The hub of the gateway; the application opens and closes it."""
-        self.rules = check_rules(rules)
+        self.rules: AccessRules = check_rules(rules)
         """The rules of the gateway."""
-        self.limits = check_limits(limits)
+        self.limits: Limits = check_limits(limits)
         """The limits of the gateway."""
         self._frame_cache = FrameCache(limits.batch_bytes, limits.cache_bytes, known)
         self._quota = TopicQuota(hub, limits.topics)

@@ -100,9 +100,9 @@ class Commands:
         runtime_of(hub)
         self.hub = hub
         """The hub that the commands are sent to; the application opens and closes it."""
-        self.rules = check_rules(rules)
+        self.rules: AccessRules = check_rules(rules)
         """The rules of this app."""
-        self.limits = check_limits(limits)
+        self.limits: Limits = check_limits(limits)
         """The limits of this app."""
         self._check = handshake_check(origins, hosts, local)
         self._in_flight = 0

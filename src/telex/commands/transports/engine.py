@@ -47,7 +47,7 @@ class EngineTransport:
     needs: tuple[str, ...] = ("records", "groups", "key_order", "backlog_kept", "once_per_id")
     needs_to_delay: tuple[str, ...] = ("delayed",)
     redelivers: bool = True
-    idle: bool = True  # running commands are messages of a group, which the runner counts
+    unfinished: int = 0  # running commands are messages of a group, which the runner counts
 
     def __init__(self, runtime: Runtime, groups: GroupRunner, table: CommandTable, store: Store) -> None:
         self._runtime = runtime

@@ -59,8 +59,8 @@ class LocalTransport:
         self._jobs = LocalJobs(runtime, self.invocations, self._begin_due)
 
     @property
-    def idle(self) -> bool:
-        return all(queue.idle for queue in self.queues.values())
+    def unfinished(self) -> int:
+        return sum(queue.unfinished for queue in self.queues.values())
 
     def waiting(self, name: str) -> int:
         return len(self.queues[name].waiting) if name in self.queues else 0

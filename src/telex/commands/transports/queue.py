@@ -58,9 +58,9 @@ class CommandQueue:
         self._jobs = jobs
 
     @property
-    def idle(self) -> bool:
-        """True when no command runs or waits."""
-        return not self.server.running and not self.waiting.size
+    def unfinished(self) -> int:
+        """The number of commands that run or wait."""
+        return self.server.running + self.waiting.size
 
     @property
     def is_full(self) -> bool:

@@ -47,8 +47,8 @@ class CommandTransport(Protocol):
     """True when a command that leaves a worker comes again."""
 
     @property
-    def idle(self) -> bool:
-        """True when no accepted command runs or waits; handlers are counted by the runner."""
+    def unfinished(self) -> int:
+        """The number of accepted commands that run or wait, but those that are messages of a group."""
 
     def serve(self, server: CommandServer) -> None:
         """Start carrying out the commands of one name."""

@@ -146,8 +146,8 @@ class Groups(Protocol):
         group. Raises `BadOption` for a `Position` with a pattern.
 
         Deliveries that wait, for a retry or for their key, are discarded; the log may have their messages after the new
-        start. Leased deliveries keep their tokens, and dead letters stay. Neither is leased a second time when the new
-        start is before its message.
+        start. Leased deliveries keep their tokens, and dead letters stay. When the new start is before its message, a
+        delivery is not leased a second time before it is settled, and a dead letter not at all.
         """
 
     async def change(self, group: str, pattern: str, change: Change) -> bool:
