@@ -10,6 +10,8 @@ PORT ?= 8000
 JOBS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
 # Fast tests hardly wait: a worker more than there are cores costs more than it brings, as each collects all tests.
 CORES := $(if $(filter command line environment,$(origin JOBS)),$(JOBS),$(shell getconf _NPROCESSORS_ONLN))
+# The folders of tests of whole engines and programs, most of them slow: test-fast does not even collect them.
+SLOW := tests/browser tests/conformance tests/faults tests/unit/testing/conformance
 # More arguments for the program that a target runs: make test ARGS='-k names'
 ARGS ?=
 # How many bugs `make mutants` draws, and of which package.
@@ -52,8 +54,8 @@ test: $(TEST) ## run every test, Chromium included (ARGS='-k names', SEED=1 to r
 	@$(PYTEST) -n $(JOBS) --dist worksteal $(ARGS)
 
 .PHONY: test-fast
-test-fast: $(TEST) ## run the tests that take under a quarter of a second each
-	@$(PYTEST) -n $(CORES) --dist worksteal -m 'not slow and not browser' $(ARGS)
+test-fast: $(TEST) ## run the tests of units and pages that take under a quarter of a second each
+	@$(PYTEST) -n $(CORES) --dist worksteal -m 'not slow and not browser' $(SLOW:%=--ignore=%) $(ARGS)
 
 .PHONY: test-versions
 test-versions: $(VENV)/.made ## run every test on each installed Python from 3.11 on, and name the missing versions
