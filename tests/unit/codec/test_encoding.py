@@ -192,5 +192,5 @@ def test_content_counts_the_bytes_of_its_json(content: object, size: int) -> Non
 
 
 def test_content_without_a_json_form_counts_its_size_in_memory() -> None:
-    assert size_of(nested(5000)) == sys.getsizeof([0])
+    assert size_of(nested(50_000)) == sys.getsizeof([0])
     assert size_of(3j) == sys.getsizeof(3j)

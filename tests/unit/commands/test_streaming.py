@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 import pytest
 
@@ -95,9 +96,10 @@ async def test_a_stream_that_is_cancelled_closes_its_generator() -> None:
 
     async with hub:
         stream = hub.stream("wait")
-        async for _part in stream:
-            assert await stream.cancel()
-            break
+        async with aclosing(aiter(stream)) as parts:
+            async for _part in parts:
+                assert await stream.cancel()
+                break
         assert stream.ticket is not None
         assert (await stream.ticket.outcome(timeout=5)).error is not None
         assert ended == [1]

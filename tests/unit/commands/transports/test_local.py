@@ -1,13 +1,13 @@
 """Commands that are begun in the turn of who asks for them, on the event loops that there are: nobody can tell."""
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import inspect
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from math import inf
 
 import msgspec
 import pytest
@@ -72,9 +72,11 @@ async def test_a_handler_that_never_waits_is_done_in_that_turn() -> None:
             nonlocal turns
             turns += 1
 
-        transport_of(hub).turn.began = inf  # however slow this machine is
+        turn = transport_of(hub).turn
         asyncio.get_running_loop().call_soon(count)
+        turn.begin()  # however slow this machine is
         assert await hub.call("work", "") == 0
+        turn.begin()
         assert await hub.call("work", "", timeout=5) == 0
 
 
@@ -381,7 +383,8 @@ async def test_a_coroutine_that_no_task_drives() -> None:
 
         def drive() -> None:
             coroutine = hub.call("work", "a")
-            coroutine.send(None)
+            with contextlib.suppress(StopIteration):  # with eager tasks it has its answer in this turn
+                coroutine.send(None)
             calling.set_result(coroutine)
 
         asyncio.get_running_loop().call_soon(drive)

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -46,6 +47,11 @@ def group_in_transactions(hub: telex.Hub) -> None:
     hub.on(T, group="g", tx=True, run_in="loop")(ship)
 
 
+def join(hub: telex.Hub) -> None:
+    with closing(sqlite3.connect(":memory:")) as connection:
+        hub.join(connection)
+
+
 async def sql(hub: telex.Hub, act: Callable[[telex.Transaction], Awaitable[object]]) -> None:
     async with hub.transaction() as tx:
         await act(tx)
@@ -77,8 +83,8 @@ DECLARED: dict[str, tuple[tuple[Feature, str], ...]] = {
         (lambda hub: hub.variable("count", 0), "the variable 'count'"),
         (lambda hub: hub.every("1s", name="tick"), "the trigger 'tick'"),
     ),
-    "shared": ((lambda hub: hub.join(sqlite3.connect(":memory:")), "join"),),
-    "sql": ((lambda hub: hub.join(sqlite3.connect(":memory:")), "join"),),
+    "shared": ((join, "join"),),
+    "sql": ((join, "join"),),
 }
 """Features that are refused before the hub is open, and their names in the error."""
 CALLED: dict[str, tuple[tuple[Feature, str], ...]] = {
