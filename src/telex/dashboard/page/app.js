@@ -96,15 +96,15 @@ function show() {
       () => act(each.paused ? "resume" : "pause", { group: each.group, pattern: each.pattern })),
     count(each.leased), count(each.delayed), each.pattern,
   ]), lacking.groups ?? "No group has taken messages yet.");
-  fill("dead", ["Topic", "Group", "Reason", "Content", "Attempts", "Died", "Action"], dead.map((each) => [
-    each.topic, each.group, long(each.reason), long(each.content, "code"),
-    count(each.attempts), time(each.died),
+  fill("dead", ["Topic", "Reason", "Action", "Content", "Died", "Group", "Attempts"], dead.map((each) => [
+    each.topic, long(each.reason),
     some(
       button("Retry", `the message of ${each.topic}, ${each.id}`, () => act("retry", { id: each.id })),
       button("Drop", `the message of ${each.topic}, ${each.id}`, () => ask(
         `Drop the message of ${each.topic} in the group ${each.group}? It cannot be brought back.`, "Drop it",
         () => act("drop", { id: each.id }))),
     ),
+    long(each.content, "code"), time(each.died), each.group, count(each.attempts),
   ]), "No message is dead.");
   fill("commands", ["Command", "Queued", "Running", "Dead", "Done here", "Failed here"], commands.map((each) => [
     each.command, count(each.queued), count(each.running), count(each.dead, true), count(each.ok), count(each.failed, true),
