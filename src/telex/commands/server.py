@@ -25,7 +25,7 @@ from telex.once.machine import Entry, Failure
 from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.commands")
-EXPIRED_UNBEGUN = Failure("Expired", EXPIRED, "it was not begun while its sender waited", final=False)
+EXPIRED_UNBEGUN = Failure("Expired", EXPIRED, "it had not begun at its deadline", final=False)
 CONFLICTING = Failure("KeyConflict", CONFLICT, "the key was used with other content")
 CANCELLED_BY_SENDER = Failure("Cancelled", CANCELLED, "its sender cancelled it")
 CANCELLED_ELSEWHERE = Failure("Cancelled", CANCELLED, "another process cancelled it")

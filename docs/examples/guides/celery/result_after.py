@@ -17,7 +17,7 @@ async def start(month: int) -> str:
 async def look(id: str) -> None:
     ticket = await hub.ticket(id)  # in any process on the same engine
     result = await ticket.result(timeout=10)
-    [info] = await hub.commands(name="report")
+    [info] = await hub.commands(id=id)
     print(info.state, result)
 
 
