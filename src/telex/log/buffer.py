@@ -194,10 +194,12 @@ class Buffer:
         return end - start
 
     def unexpired(self, limit: int, now: float) -> int:
-        """Return the number of messages of `current` before the next one that has expired, at most ``limit``."""
+        """Return the number of messages of `current` before one after the first that has expired, at most ``limit``:
+        `pass_expired` has just found that the first has not, and the clock may have moved since.
+        """
         run, start = self.run, len(self.run) - self.left
         end = min(len(run), start + limit)
-        return next((at for at in range(start, end) if has_expired(run[at], now)), end) - start
+        return next((at for at in range(start + 1, end) if has_expired(run[at], now)), end) - start
 
     def put_back(self) -> None:
         """Empty `current`: the rest of it becomes the first held run."""

@@ -203,6 +203,15 @@ async def test_a_reader_that_ran_before_the_first_message_that_expires_checks_it
         assert inbox.statistics().expired == 2
 
 
+async def test_a_batch_is_not_empty_when_its_first_message_expires_while_it_is_taken() -> None:
+    times, start = [0.0], time()
+    hub = telex.Hub(clock=lambda: start + (times.pop(0) if len(times) > 1 else times[0]))
+    async with hub, hub.topic("x", int).subscribe() as inbox:
+        await publish_with_ttl(hub.topic("x", int), {1: "10s", 2: None})
+        times[:] = [9.0, 11.0]
+        assert [message.content for message in inbox.receive_many_nowait()] == [1, 2]
+
+
 async def test_a_hole_before_an_expired_message_is_reported_without_that_message() -> None:
     clock = Later()
     async with some_hub(False, clock) as hub:
