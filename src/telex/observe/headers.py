@@ -55,7 +55,7 @@ class Carrier:
     """The switch of one hub: its messages get the headers of `carried` once it is `active`, which it stays.
 
     ``changed`` is called when it becomes active. ``instrument`` makes spans of published messages, or is None.
-    ``expires`` is true after the hub has published a message that expires.
+    ``expires`` is true after a topic in memory got a message that expires.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:

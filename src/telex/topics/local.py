@@ -16,7 +16,18 @@ from telex.engines.contract import Engine
 from telex.log.cursor import Cursor
 from telex.log.dedup import Window
 from telex.log.log import Log, Retention
-from telex.message import Draft, LazyId, Message, check_id, check_key, headers_of, id_text, own_headers, size_of
+from telex.message import (
+    EXPIRES,
+    Draft,
+    LazyId,
+    Message,
+    check_id,
+    check_key,
+    headers_of,
+    id_text,
+    own_headers,
+    size_of,
+)
 from telex.observe.headers import Carrier, carried, carried_in, carries_nothing, with_carried
 from telex.topics.backpressure import PublishQueue
 from telex.topics.connection import EngineConnection
@@ -197,6 +208,8 @@ class LocalPublisher(Publisher):
         handlers of this process.
         """
         carry = None if headers is None else carried_in(headers)
+        if headers is not None and EXPIRES in headers:
+            self.carrier.expires = True
         if carry is None:
             append()
             return

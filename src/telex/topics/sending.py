@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from telex.message import expiring
 from telex.process.waiters import within
 
 if TYPE_CHECKING:
-    from telex.durations import Duration
     from telex.message import Draft, Message
     from telex.observe.headers import Sending
     from telex.topics.publisher import Publisher
@@ -21,15 +19,6 @@ def _sending(publisher: Publisher, headers: Headers) -> Sending | None:
     instrument, id = publisher.carrier.instrument, publisher.id
     # Topics of telex have no spans: their messages carry the headers of their cause.
     return None if instrument is None or id.startswith("$") else instrument.sending(id, headers)
-
-
-def expiring_headers(
-    publisher: Publisher, headers: Headers, ttl: Duration, due: float | None = None
-) -> Mapping[str, str]:
-    """Return headers with the time at which a message expires that is published at ``due``; None is now."""
-    found = expiring(headers, ttl, publisher.clock(), due)
-    publisher.carrier.expires = True
-    return found
 
 
 async def publish_later(publisher: Publisher, draft: Draft, due: float | None, limit: float | None) -> Message[Any]:

@@ -18,9 +18,9 @@ from telex.durations import Duration, due, optional_seconds, seconds
 from telex.errors import BadOption, Misuse
 from telex.log.options import Overflow, check_options
 from telex.log.start import Start, check_start
-from telex.message import Lost, Message, Position
+from telex.message import Lost, Message, Position, expiring
 from telex.topics.publisher import FAIR, Publisher
-from telex.topics.sending import expiring_headers, publish_at, publish_with, sent, sent_nowait
+from telex.topics.sending import publish_at, publish_with, sent, sent_nowait
 from telex.topics.subscription import ReportingSubscription, Subscription
 from telex.topics.threads import cancel, publish_from_thread
 
@@ -91,7 +91,8 @@ class Topic(Generic[T]):
         publisher = self._publisher
         limit = None if timeout is None else seconds(timeout, "timeout")
         if ttl is not None:
-            headers = expiring_headers(publisher, headers, ttl, due(delay, at, publisher.clock()))
+            now = publisher.clock()
+            headers = expiring(headers, ttl, now, due(delay, at, now))
         if delay is not None or at is not None:
             when = due(delay, at, publisher.clock())
             return await sent(publisher, headers, partial(publish_at, publisher, content, id, key, when, limit))
@@ -130,7 +131,7 @@ class Topic(Generic[T]):
             or not (publisher.plain or (publisher.light and publisher.skips()))
         ):
             if ttl is not None:
-                headers = expiring_headers(publisher, headers, ttl)
+                headers = expiring(headers, ttl, publisher.clock())
             if publisher.carrier.instrument is None:
                 return publisher.publish_nowait(content, id, headers, key)
             return sent_nowait(publisher, content, id, headers, key)
@@ -168,7 +169,8 @@ class Topic(Generic[T]):
         of `publish`.
         """
         if ttl is not None:
-            headers = expiring_headers(self._publisher, headers, ttl, due(delay, at, self._publisher.clock()))
+            now = self._publisher.clock()
+            headers = expiring(headers, ttl, now, due(delay, at, now))
         return publish_from_thread(self._publisher, content, id, headers, key, delay, at)
 
     async def cancel(self, id: str, *, timeout: Duration | None = None) -> bool:

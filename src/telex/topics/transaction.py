@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from telex.durations import Duration
 from telex.engines.contract.store import EnteredTransaction, inside
 from telex.errors import BadOption, Closed
-from telex.message import Draft, Message
+from telex.message import Draft, Message, expiring
 from telex.process.waiters import within
 from telex.topics.connection import EngineConnection
-from telex.topics.sending import expiring_headers, sent
+from telex.topics.sending import sent
 from telex.topics.topic import Topic, publisher_of
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Transaction:
             raise BadOption("topic", topic, "it must be a topic id, or hub.topic(...)")
         publisher = publisher_of(self._topic(topic) if isinstance(topic, str) else topic)
         if ttl is not None:
-            headers = expiring_headers(publisher, headers, ttl)
+            headers = expiring(headers, ttl, publisher.clock())
         return await sent(
             publisher, headers, lambda carry: self._engine.append(publisher.draft(content, id, carry, key))
         )

@@ -62,6 +62,21 @@ async def test_a_handler_does_not_get_a_message_that_has_expired(stored: bool, g
         assert [info.lag for info in await hub.groups.list()] == ([] if group is None else [0])
 
 
+async def test_a_handler_does_not_get_an_expired_message_that_was_passed_on_with_its_headers() -> None:
+    seen = []
+    hub = telex.Hub()
+
+    @hub.on("x")
+    async def handle(content: str) -> None:
+        seen.append(content)
+
+    async with hub:
+        await hub.topic("x").publish("old", headers={"telex-expires": "1000.0"})
+        await hub.topic("x").publish("young")
+        await hub.idle()
+        assert (seen, hub.statistics().handlers[0].expired) == (["young"], 1)
+
+
 async def test_a_batch_does_not_have_a_message_that_has_expired() -> None:
     ahead, seen = [0.0], list[list[int]]()
     hub = telex.Hub("memory://", clock=lambda: time() + ahead[0])
