@@ -124,7 +124,7 @@ class LocalTransport:
             await asyncio.sleep(0)
             self.turn.begin()
         queue = self.queues.get(request.name)
-        waits = queue is not None and queue.waiting.size and queue.is_full
+        waits = queue is not None and queue.server.running and queue.is_full
         if waits or request.duplicate == "reject" or request.limit == 0.0:
             return await self.send(request)
         pending = self._accept(request, at_once=True)

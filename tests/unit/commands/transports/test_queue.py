@@ -30,6 +30,29 @@ async def test_a_full_backlog(gate: Gate) -> None:
         await waiting
 
 
+@pytest.mark.parametrize("limit", [None, telex.Limit(concurrency=1)])
+async def test_a_call_waits_for_room_also_when_the_others_wait_for_a_limit(
+    gate: Gate, limit: telex.Limit | None
+) -> None:
+    hub = telex.Hub()
+    set_bounds(hub, waiting_commands=2)
+
+    @hub.command("slow", concurrency=1, limit=limit)
+    async def slow(number: int) -> int:
+        await gate.pass_through()
+        return number
+
+    async with hub:
+        calls = []
+        for number in range(6):
+            calls.append(asyncio.create_task(hub.call("slow", number)))
+            for _ in range(4):  # until the call has come to the gate of the limit
+                await asyncio.sleep(0)
+        assert len(await hub.commands()) == 3
+        gate.opened.set()
+        assert await asyncio.gather(*calls) == list(range(6))
+
+
 @pytest.mark.slow
 async def test_a_hundred_duplicates_of_a_slow_command(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
