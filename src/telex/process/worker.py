@@ -82,9 +82,10 @@ _TASK = msgspec.json.Decoder(Task)
 def serve(connection: Connection, is_process: bool = True) -> None:
     """Carry out tasks until the connection is closed: the pool was closed, or its process has ended."""
     if is_process:
-        # Ctrl-C and systemd's stop reach all processes: the pool's hub decides how long this one may work.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # Ctrl-C and systemd's stop reach all processes: the pool's hub decides how long this one may work. Not SIG_IGN,
+        # which the programs that a task starts would inherit: nothing but SIGKILL would end them.
+        signal.signal(signal.SIGINT, _go_on)
+        signal.signal(signal.SIGTERM, _go_on)
         threading.Thread(target=_end_with_parent, name="telex parent", daemon=True).start()
     answer = b"ready"
     while True:
@@ -94,6 +95,10 @@ def serve(connection: Connection, is_process: bool = True) -> None:
         except (EOFError, OSError):
             return
         answer = msgspec.json.encode(_answer(_TASK.decode(data)))
+
+
+def _go_on(number: int, frame: object) -> None:
+    """Do nothing on a signal."""
 
 
 def _end_with_parent() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,17 @@ def be_stopped(content: object) -> str:
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
     return "works on"
+
+
+def end_a_program(content: object) -> list[int]:
+    with subprocess.Popen(["sleep", "60"]) as one, subprocess.Popen(["sleep", "60"]) as other:
+        one.terminate()
+        other.send_signal(signal.SIGINT)
+        try:
+            return [one.wait(5), other.wait(5)]
+        finally:
+            one.kill()
+            other.kill()
 
 
 def note_and_wait(path: str) -> None:

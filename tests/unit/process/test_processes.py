@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -66,6 +67,8 @@ async def test_one_warm_process_answers_and_survives_exceptions() -> None:
             "OutOfStock",
         )
         assert await pool.submit(task(functions.be_stopped), "stop") == "works on"  # the hub decides when it ends
+        ended = await pool.submit(task(functions.end_a_program), "a program that it starts is ended by signals")
+        assert ended == [-signal.SIGTERM, -signal.SIGINT]
         assert await pool.submit(task(functions.pid), "pid") == first
     assert not is_alive(first)
 
