@@ -209,7 +209,7 @@ TABLE: dict[str, tuple[Callable[..., object], dict[str, Values]]] = {
     "Dashboard": (with_hub(telex.dashboard.Dashboard), {"auth": ("x", 1, THING), "hosts": LIST}),
     "Dashboard of a hub": (telex.dashboard.Dashboard, {"hub": (*OBJECT, telex.blocking.Hub())}),
     "OpenTelemetry": (telex.observe.OpenTelemetry, {"provider": OBJECT, "sample": (*NUMBER, 2)}),
-    "Prometheus": (telex.observe.Prometheus, {"registry": OBJECT, "topics": (*LIST, ["a b"])}),
+    "Prometheus": (telex.observe.Prometheus, {"registry": (*OBJECT, 0), "topics": (*LIST, ["a b"])}),
     "Monitor": (with_hub(telex.observe.Monitor), {"metrics": OBJECT}),
     "Monitor of a hub": (telex.observe.Monitor, {"hub": OBJECT}),
     "MonitorServer": (

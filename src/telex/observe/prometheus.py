@@ -58,7 +58,9 @@ class Prometheus:
 
     def __init__(self, registry: CollectorRegistry | None = None, *, topics: Sequence[str] = ()) -> None:
         fix = "it must be a prometheus_client.CollectorRegistry()"
-        self.registry: CollectorRegistry = instance(registry or REGISTRY, CollectorRegistry, "registry", fix)
+        self.registry: CollectorRegistry = instance(
+            REGISTRY if registry is None else registry, CollectorRegistry, "registry", fix
+        )
         """The registry that has the metrics."""
         self._topics = [check_pattern(pattern, "topics") for pattern in texts(topics, "topics", "orders:*")]
         self._hub: Hub | None = None
