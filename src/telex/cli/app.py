@@ -66,7 +66,7 @@ app.command(epilog=EXIT_CODES, short_help="Print the outcomes of commands as the
 app.add_typer(once, name="once", epilog=EXIT_CODES, short_help="Show or forget the records of commands that run once.")
 app.add_typer(jobs, name="jobs", epilog=EXIT_CODES, short_help="List, show, cancel and retry commands by id.")
 app.command(epilog=EXIT_CODES, short_help="Print the messages that a topic keeps.")(history.history)
-app.add_typer(groups, name="groups", epilog=EXIT_CODES, short_help="List, pause, resume, move and forget consumer groups.")
+app.add_typer(groups, name="groups", epilog=EXIT_CODES, short_help="List, pause, resume, move and forget groups.")
 app.add_typer(triggers, name="triggers", epilog=EXIT_CODES, short_help="List, pause, resume and fire triggers.")
 app.add_typer(schedules, name="schedules", epilog=EXIT_CODES, short_help="List, add, change and delete schedules.")
 app.add_typer(dead, name="dead", epilog=EXIT_CODES, short_help="List, show, retry and drop dead letters.")
