@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -13,7 +14,7 @@ from telex.errors import Closed
 from telex.limits.limiter import Granted, Limiter
 from telex.limits.lines import Lines
 from telex.process.supervision import describe, is_end
-from telex.process.tasks import start_task
+from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
@@ -26,6 +27,9 @@ MAX_SPILL_SECONDS = 900.0
 """The longest delay of a released call."""
 RETRY_SECONDS = 1.0
 """The time until the records are asked again after the engine failed."""
+
+
+UNANSWERED = Granted(0, RETRY_SECONDS)
 
 
 class Entrant(Protocol):
@@ -62,6 +66,7 @@ class Gate(Generic[T]):
         self._reserved = 0  # calls that are asked for
         self._asking: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}  # of blocked keys
+        self._rated: set[str] = set()  # the blocked keys that wait for their rate
         self._again: dict[str, float] = {}  # the times of the last released calls
         self._failed = False
         self._closed = False
@@ -111,6 +116,7 @@ class Gate(Generic[T]):
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self._rated.clear()
         return self.lines.clear()
 
     # -- asking
@@ -129,12 +135,20 @@ class Gate(Generic[T]):
             self._begin(key, kept)
             self.lines.unblock(key)
             return
-        self._reserved += want
+        reserved = min(want, self.limiter.most_at_once)
+        self._reserved += reserved
         self._asking.add(key)
-        self._runtime.own(start_task(self._asked(key, want), name=f"telex limit {self.limiter.name}"))
+        loop, name = asyncio.get_running_loop(), f"telex limit {self.limiter.name}"
+        task = LastingTask(self._asked(key, want, reserved), loop=loop, name=name)
+        self._runtime.own(task)
+        task.add_done_callback(partial(self._asking_ended, key, reserved))
 
-    async def _asked(self, key: str, want: int) -> None:
-        granted = Granted(0, RETRY_SECONDS)
+    def _asking_ended(self, key: str, reserved: int, task: LastingTask) -> None:
+        if task.cancelled() and not (task.over or self._runtime.ends):
+            self._answered(key, reserved, UNANSWERED)  # code of the program has cancelled the task
+
+    async def _asked(self, key: str, want: int, reserved: int) -> None:
+        granted = UNANSWERED
         try:
             granted = await self.limiter.ask(key, want)
             self._failed = False
@@ -146,11 +160,14 @@ class Gate(Generic[T]):
             if not self._failed and self._runtime.connection.connected:
                 logger.error("limit %s cannot be asked: %s; its calls wait", self.limiter.name, describe(error))
             self._failed = True
-        finally:
-            self._reserved -= want
-            self._asking.discard(key)
+        self._answered(key, reserved, granted)
+
+    def _answered(self, key: str, reserved: int, granted: Granted) -> None:
+        self._reserved -= reserved
+        self._asking.discard(key)
         self._begin(key, granted.count)
-        self._block(key, granted.wait)
+        self._block(key, granted)
+        self.limiter.pass_on(key)
         self.pump()
         self.notify()
 
@@ -163,17 +180,20 @@ class Gate(Generic[T]):
             self._running += 1
             waiting.entrant.start(waiting.item, key)
 
-    def _block(self, key: str, wait: float | None) -> None:
-        """Let a key wait for its next turn, ``wait`` seconds or until one of its calls ends."""
+    def _block(self, key: str, granted: Granted) -> None:
+        """Let a key wait for its next turn, for some seconds or until one of its calls ends."""
         if self._closed:
             return
-        if wait == 0.0:
+        if granted.wait == 0.0:
             self.lines.unblock(key)
-        elif wait is not None:
-            self._timers[key] = asyncio.get_running_loop().call_later(wait, self._unblock, key)
+        elif granted.wait is not None:
+            self._timers[key] = asyncio.get_running_loop().call_later(granted.wait, self._unblock, key)
+            if granted.is_rated:
+                self._rated.add(key)
 
     def _unblock(self, key: str) -> None:
         self._timers.pop(key, None)
+        self._rated.discard(key)
         self.lines.unblock(key)
         self.pump()
 
@@ -183,8 +203,8 @@ class Gate(Generic[T]):
             return False
         if key in self._asking:
             return True
-        if key in self._timers and self.limiter.rule.interval is not None:
-            return False  # it waits for its rate
+        if key in self._rated:
+            return False
         timer = self._timers.pop(key, None)
         if timer is not None:
             timer.cancel()

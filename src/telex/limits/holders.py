@@ -16,7 +16,7 @@ import msgspec
 
 from telex.engines.contract.records import Records
 from telex.process.supervision import describe, is_end
-from telex.process.tasks import start_task
+from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
@@ -24,6 +24,13 @@ BUCKET = "limit-holders"
 BEATS_PER_LEASE = 3
 SPARE_SECONDS = 86400.0
 """The time after the last heartbeat for which its record is kept."""
+RETRY_SECONDS = 1.0
+"""The longest time until a heartbeat that was not stored is sent again."""
+MIN_GAP_SECONDS = 3.0
+"""The time between two reads, or a quarter of the lease if it is longer, after which a process is watched from the
+beginning: while the engine was away, no process could send a heartbeat.
+"""
+MAX_KNOWN_PROCESSES = 1024
 MAX_CHECK_SECONDS = 1.0
 """The longest time between two checks of another process that is in the way."""
 
@@ -50,7 +57,7 @@ class Holder:
         self._seen: dict[str, SeenHeartbeat] = {}
         self._revision: int | None = None  # None while it is unknown
         self._beaten: float | None = None  # the time of the last heartbeat; None while no slot is held
-        self._beating: asyncio.Task[None] | None = None
+        self._beating: LastingTask | None = None
 
     @property
     def _records(self) -> Records:
@@ -70,8 +77,20 @@ class Holder:
                 self._held -= 1
                 raise
         if self._beating is None:
-            self._beating = start_task(self._keep_beating(), name="telex limits")
-            self._runtime.own(self._beating)
+            self._begin_beating()
+
+    def _begin_beating(self) -> None:
+        work, loop = self._keep_beating(), asyncio.get_running_loop()
+        self._beating = LastingTask(work, loop=loop, name="telex limits")
+        self._runtime.own(self._beating)
+        self._beating.add_done_callback(self._beating_ended)
+
+    def _beating_ended(self, task: LastingTask) -> None:
+        self._beating = None
+        if task.over or self._runtime.ends or not self._held:
+            self._beaten = None
+        else:
+            self._begin_beating()  # code of the program has cancelled the task, or the last slot was taken again
 
     def free(self) -> None:
         """Note that one key less is held. Without keys, the heartbeats end."""
@@ -79,21 +98,19 @@ class Holder:
 
     async def _keep_beating(self) -> None:
         logged = ""
-        try:
-            while self._held:
-                await asyncio.sleep(self.lease / BEATS_PER_LEASE)
-                try:
-                    await self._beat()
-                    logged = ""
-                except BaseException as error:
-                    if is_end(error):
-                        raise
-                    text = describe(error)
-                    if text != logged:
-                        logger.error("the heartbeat of the limits was not stored: %s; telex tries again", text)
-                    logged = text
-        finally:
-            self._beating = self._beaten = None
+        while self._held:
+            pause = self.lease / BEATS_PER_LEASE
+            await asyncio.sleep(min(pause, RETRY_SECONDS) if logged else pause)
+            try:
+                await self._beat()
+                logged = ""
+            except BaseException as error:
+                if is_end(error):
+                    raise
+                text = describe(error)
+                if text != logged:
+                    logger.error("the heartbeat of the limits was not stored: %s; telex tries again", text)
+                logged = text
 
     async def _beat(self) -> None:
         clock = asyncio.get_running_loop().time
@@ -113,14 +130,18 @@ class Holder:
         return [id for id in ids if await self._is_gone(id)]
 
     async def _is_gone(self, id: str) -> bool:
-        now, seen = asyncio.get_running_loop().time(), self._seen.get(id)
-        if seen is None or now - seen.read >= min(MAX_CHECK_SECONDS, seen.lease / 4):
+        clock = asyncio.get_running_loop().time
+        asked, seen = clock(), self._seen.get(id)
+        if seen is None or asked - seen.read >= min(MAX_CHECK_SECONDS, seen.lease / 4):
             record = await self._records.get(BUCKET, id)
             revision, seen = 0 if record is None else record.revision, self._seen.get(id)
-            if seen is None or seen.revision != revision:
+            now = clock()
+            if seen is None or seen.revision != revision or now - seen.read > max(MIN_GAP_SECONDS, seen.lease / 4):
                 lease = self.lease if record is None else _lease(record.value)
                 seen = self._seen[id] = SeenHeartbeat(revision, now, lease, now)
-            seen.read = now
+                if len(self._seen) > MAX_KNOWN_PROCESSES:
+                    del self._seen[next(iter(self._seen))]
+            seen.read = max(seen.since, asked)
         return seen.read - seen.since >= seen.lease
 
     def forget(self, ids: Collection[str]) -> None:

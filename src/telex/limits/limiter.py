@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 from time import time
 
@@ -14,7 +15,8 @@ import msgspec
 from telex.limits.holders import Holder
 from telex.limits.limit import Rule
 from telex.limits.meter import CallRequest, Decision, KeyState, decide, decode, encode
-from telex.process.tasks import start_task
+from telex.process.supervision import keep_doing
+from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 
 KEEP_SECONDS = 1.0
@@ -37,15 +39,18 @@ class KeyUse(msgspec.Struct, eq=False):
     """The time of the last look at the record."""
     insists: bool = False
     asking: int = 0
+    is_returning: bool = False
+    """True while unused slots are given back."""
 
 
 class Granted(msgspec.Struct, frozen=True):
     """The answer of `Limiter.ask`: the number of calls that may begin, and the seconds until the next question; None
-    until a call of this process ends.
+    until a call of this process ends. ``is_rated`` is true when the rate allows no call before.
     """
 
     count: int
     wait: float | None
+    is_rated: bool = False
 
 
 class Limiter:
@@ -64,6 +69,12 @@ class Limiter:
         self._holder = holder
         self._known: dict[str, tuple[KeyState, int]] = {}  # the states that this process wrote last
         self._uses: dict[str, KeyUse] = {}
+
+    @property
+    def most_at_once(self) -> int:
+        """The largest number of calls of one key that one answer lets begin."""
+        bounds = (self.rule.concurrency, None if self.rule.interval is None else self.rule.burst)
+        return min(bound for bound in bounds if bound is not None)
 
     @property
     def seconds_per_call(self) -> float:
@@ -92,7 +103,7 @@ class Limiter:
         try:
             async with use.lock:
                 decision = await self._held_change(key, use, want)
-            return Granted(decision.granted, self._wait(decision, want))
+            return Granted(decision.granted, self._wait(use, decision, want), decision.wait is not None)
         finally:
             use.asking -= 1
             self._discard(key, use)
@@ -114,7 +125,7 @@ class Limiter:
         if not (use.asking or use.held or use.used):
             self._uses.pop(key, None)
 
-    def _wait(self, decision: Decision, want: int) -> float | None:
+    def _wait(self, use: KeyUse, decision: Decision, want: int) -> float | None:
         if decision.granted >= want:
             return 0.0
         low, high = POLL_SECONDS
@@ -122,7 +133,10 @@ class Limiter:
             return high
         if decision.wait is not None:
             return max(MIN_WAIT_SECONDS, decision.wait)
-        return low + (high - low) * self._runtime.chance() if decision.is_crowded else None
+        if decision.is_crowded:
+            return low + (high - low) * self._runtime.chance()
+        # a call of this process may have ended while the record was written
+        return None if self.rule.concurrency is None or use.used >= self.rule.concurrency else 0.0
 
     async def _change(self, key: str, use: KeyUse, want: int) -> Decision:
         """Change the record of a key for ``want`` more calls."""
@@ -172,14 +186,36 @@ class Limiter:
         if use is None or not use.used:
             return
         use.used -= count
-        if not any(gate(key) for gate in self.gates) and not use.asking:
-            self._runtime.own(start_task(self._give_back(key, use), name=f"telex limit {self.name}"))
+        self.pass_on(key)
+
+    def pass_on(self, key: str) -> None:
+        """Let the waiting calls of a key use the slots without a call, gate by gate in turn, or give the slots back."""
+        use = self._uses.get(key)
+        if use is None or use.asking or use.held <= use.used:
+            return  # after the answer this is called again
+        for gate in list(self.gates):
+            if gate(key):
+                self.gates.remove(gate)
+                self.gates.append(gate)
+                return
+        if not use.is_returning and not self._runtime.ends:
+            use.is_returning = True
+            what = f"giving back the slots of limit {self.name}"
+            work = keep_doing(what, partial(self._give_back, key, use))
+            task = LastingTask(work, loop=asyncio.get_running_loop(), name=f"telex limit {self.name}")
+            self._runtime.own(task)
+            task.add_done_callback(partial(self._given_back, key, use))
 
     async def _give_back(self, key: str, use: KeyUse) -> None:
         async with use.lock:
             if use.held > use.used:
                 await self._held_change(key, use, 0)
+
+    def _given_back(self, key: str, use: KeyUse, task: LastingTask) -> None:
+        use.is_returning = False
         self._discard(key, use)
+        if not task.over:
+            self.pass_on(key)  # code of the program has cancelled the task, or another call has ended
 
     async def close(self) -> None:
         """Give back all slots. Raises `EngineFailed`."""

@@ -20,6 +20,10 @@ ROUNDING = 5e-7
 """The seconds by which a call may be early: times of day as floats have steps of a quarter of a microsecond."""
 
 
+MAX_LATE_SECONDS = 10.0
+"""The time by which the clock may be behind another process. When it is further behind, it was set back."""
+
+
 class KeyState(msgspec.Struct, frozen=True, array_like=True):
     """The state of one key in its record. ``slots`` has the running calls of each process, by the id of the process,
     ``wanted`` is true when a process without a slot waits for one.
@@ -62,11 +66,11 @@ def decide(state: KeyState, rule: Rule, request: CallRequest, now: float) -> Dec
     others = {id: n for id, n in state.slots.items() if id != request.holder and id not in request.gone}
     free = want if rule.concurrency is None else max(0, rule.concurrency - sum(others.values()) - request.used)
     gives_way = state.wanted and had > 0 and want > 0 and free > 0 and not request.insists
-    base, tokens = max(state.arrival, now), want
+    arrival, wait = _arrival(state, rule, now), None
+    base, tokens = max(arrival, now), want
     if rule.interval is not None:
         tokens = max(0, int((now - base + ROUNDING) / rule.interval + rule.burst))
     granted = 0 if gives_way else min(want, free, tokens)
-    arrival, wait = state.arrival, None
     if rule.interval is not None and granted:
         arrival = base + granted * rule.interval
     if rule.interval is not None and tokens < min(want, free):
@@ -80,6 +84,14 @@ def decide(state: KeyState, rule: Rule, request: CallRequest, now: float) -> Dec
     mine = request.used + granted if rule.concurrency is not None else 0
     slots = {**others, request.holder: mine} if mine else others
     return Decision(KeyState(arrival, slots, wanted), granted, wait, crowded, gives_way)
+
+
+def _arrival(state: KeyState, rule: Rule, now: float) -> float:
+    """Return the arrival time of the state, or that after a full burst if the clock was set back."""
+    if rule.interval is None:
+        return state.arrival
+    latest = now + rule.burst * rule.interval
+    return latest if state.arrival > latest + MAX_LATE_SECONDS else state.arrival
 
 
 def encode(state: KeyState) -> bytes:
