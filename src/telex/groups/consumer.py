@@ -67,8 +67,8 @@ class GroupConsumer:
         self._rejecting: DeliveryExecutor | None = None
         self._dead_letter_topics: set[str] = set()  # its own dead-letter topics, whose messages the group skips
         self._owner = f"{runtime.address}-{random.getrandbits(32):08x}"  # a name for people
-        self._gates: list[Gate[Delivery]] = []  # of handlers with a limit per key
-        self._is_limited = False  # True with a limit that is none per key
+        self._gates: list[Gate[Delivery]] = []  # of handlers whose waiting messages do not count
+        self._is_limited = False  # True with another limit
         self._concurrency = 0
         self._prefetch = 0
         self._fetched_at = 0.0
@@ -248,8 +248,8 @@ class GroupConsumer:
         return task.uncancel() == 0
 
     def _room(self) -> int:
-        """Return the number of deliveries that may be fetched now. Those that wait for the limit of their key do not
-        count: the next messages may have other keys.
+        """Return the number of deliveries that may be fetched now. Those that wait for the limit of their key or of
+        their type do not count: the next messages may have others.
         """
         leased = self.leased
         room = self._concurrency + self._prefetch - len(leased.by_token) - leased.acks.pending

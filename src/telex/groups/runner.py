@@ -61,7 +61,7 @@ class GroupRunner:
                 self._consumer(spec, spec.group, pattern).add(spec, spec.group, own)
 
     def _gate(self, spec: HandlerSpec, limit: LimitSpec, group: GroupSpec) -> Gate[Delivery]:
-        return self.limits.gate(limit, spec.concurrency, group.lease, bounded=True)
+        return self.limits.gate(limit, spec.concurrency, group.lease, bounded=True, shared=bool(spec.types))
 
     def _consumer(self, spec: HandlerSpec, group: GroupSpec, pattern: str) -> GroupConsumer:
         consumer = self._typed.get((group.name, pattern)) if spec.types else None

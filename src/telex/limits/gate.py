@@ -76,7 +76,7 @@ class Gate(Generic[T]):
 
     @property
     def is_keyed(self) -> bool:
-        """True when calls of other keys may begin before those that wait."""
+        """True when calls of other keys or other handlers may begin before those that wait."""
         return self._most is not None
 
     @property

@@ -35,13 +35,15 @@ class LimitRegistry:
         if known is None:
             self._limiters[spec.name] = Limiter(spec.name, spec.rule, self._runtime, self._holder)
 
-    def gate(self, spec: LimitSpec, calls: int, lease: float, *, bounded: bool) -> Gate[Any]:
+    def gate(self, spec: LimitSpec, calls: int, lease: float, *, bounded: bool, shared: bool = False) -> Gate[Any]:
         """Return a new gate for ``calls`` calls at once in this process, whose leases are of ``lease`` seconds.
-        ``bounded``: calls that leave come again, so that few calls need to wait here.
+        ``bounded``: calls that leave come again, so that few calls need to wait here. ``shared``: messages of other
+        handlers come with those of the gate.
         """
         self.check(spec)
         self._holder.needs(lease)
-        gate: Gate[Any] = Gate(self.limiter(spec.name), self._runtime, calls, bounded=bounded and spec.by is not None)
+        keyed = bounded and (spec.by is not None or shared)
+        gate: Gate[Any] = Gate(self.limiter(spec.name), self._runtime, calls, bounded=keyed)
         if bounded:
             self._gates.append(gate)
         return gate

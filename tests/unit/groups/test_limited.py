@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import msgspec
 import pytest
 
 import telex
@@ -273,3 +274,32 @@ def test_two_limits_of_one_name_must_be_equal() -> None:
     hub.on("x", group="g", limit=telex.Limit(rate="1/s", name="stripe"))(handle)
     with pytest.raises(telex.BadOption, match="limits of one name must be equal"):
         hub.on("y", group="g", limit=telex.Limit(rate="2/s", name="stripe"))(handle)
+
+
+def test_a_typed_handler_that_waits_for_its_limit_does_not_delay_the_other_types() -> None:
+    async def main(hub: telex.Hub) -> None:
+        class Mail(msgspec.Struct):
+            to: str
+
+        class Bill(msgspec.Struct):
+            cents: int
+
+        bills: list[int] = []
+
+        @hub.on("x", Mail, group="g", limit="1/h")
+        async def send(mail: Mail) -> None: ...
+
+        @hub.on("x", Bill, group="g")
+        async def pay(bill: Bill) -> None:
+            bills.append(bill.cents)
+
+        async with hub:
+            await joined(hub)
+            for _ in range(10):
+                hub.topic("x").publish_nowait(Mail("ann"))
+                await asyncio.sleep(1)
+            hub.topic("x").publish_nowait(Bill(5))
+            await asyncio.sleep(10)
+            assert bills == [5]
+
+    clock.run(main)
