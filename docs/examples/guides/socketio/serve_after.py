@@ -30,5 +30,6 @@ async def main() -> None:
         print((await bob.receive())["messages"][0]["content"])
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())
 # -> hello
