@@ -57,7 +57,8 @@ class Worker:
             raise
         finally:
             far.close()
-        atexit.register(self.process.kill)  # a program that ends without closing its hub
+        self._program = os.getpid()
+        atexit.register(self._end_with_program)
 
     def receive(self) -> bytes:
         """Return the next bytes from the process. Raises `EOFError` or `OSError` when it has ended."""
@@ -76,9 +77,14 @@ class Worker:
             self.process.kill()
             self.process.join()
         code = self.process.exitcode
-        atexit.unregister(self.process.kill)
+        atexit.unregister(self._end_with_program)
         self.process.close()
         return code
+
+    def _end_with_program(self) -> None:
+        """Kill the process of a program that ends without closing its hub; a fork of the program may end before."""
+        if os.getpid() == self._program:
+            self.process.kill()
 
 
 class ProcessJob:

@@ -139,5 +139,16 @@ def test_a_program_that_ends_without_closing_its_hub_leaves_no_process(end: str,
         assert program.communicate(timeout=20)[0] == ""
 
 
+async def test_the_processes_survive_the_end_of_a_fork_of_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_exit: list[Callable[[], None]] = []
+    monkeypatch.setattr("telex.process.processes.atexit.register", at_exit.append)
+    async with opened() as pool:
+        before = await pool.submit(task(functions.pid), "pid")
+        with monkeypatch.context() as fork:
+            fork.setattr(os, "getpid", lambda: 0)
+            at_exit[-1]()  # that of the process is the last: importing multiprocessing registers others
+        assert await pool.submit(task(functions.pid), "pid") == before
+
+
 def test_there_is_one_process_for_each_core_by_default() -> None:
     assert default_processes() == os.cpu_count()
