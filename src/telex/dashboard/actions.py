@@ -36,7 +36,7 @@ class Actions:
             raise Refused("refused", error.fix) from None
         self._snapshots.jobs.forget()
         if not done:
-            raise Refused("gone", "it is gone: somebody else was first")
+            raise Refused("gone", "it is gone: another user was first")
 
     async def _pause(self, given: Mapping[str, object]) -> bool:
         return await self._hub.groups.pause(str(given.get("group")), str(given.get("pattern")))

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from telex.dashboard.jobs import JobReader, JobState, short
+from telex.dashboard.jobs import MAX_TEXT, JobReader, JobState, short
 from telex.engines.contract.groups import DeadLetter, GroupInfo
 from telex.errors import Closed, EngineFailed, Misuse, TelexError
 from telex.hub import Hub, scheduler_of
@@ -29,8 +29,6 @@ MAX_ROWS = 200
 """The largest numbers of groups, of commands, of triggers and of schedules that a snapshot shows."""
 TAKE_SECONDS = 10.0
 """The time that the engine has for one snapshot."""
-MAX_TEXT = 200
-"""The largest number of characters of a content or a reason."""
 WORKERS = "$workers"
 """The group of the workers of commands."""
 

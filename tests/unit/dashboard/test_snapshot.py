@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import telex
-from telex.dashboard import snapshot as module
+from telex.dashboard.jobs import MAX_TEXT
 from telex.dashboard.snapshot import MAX_SAMPLE, MAX_TOPICS, Snapshots
 
 
@@ -48,7 +48,7 @@ async def test_a_snapshot_has_topics_groups_dead_letters_commands_and_triggers(u
     (dead,) = found.dead
     assert (dead.topic, dead.content, dead.attempts) == ("orders", "-3", 1)
     assert "declined" in dead.reason
-    assert len(dead.reason) <= module.MAX_TEXT
+    assert len(dead.reason) <= MAX_TEXT
     assert set(found.more.values()) == {0}
     assert [(each.command, each.queued, each.running) for each in found.commands] == [("double", 0, 0)]
     assert [(each.trigger, each.paused) for each in found.triggers] == [("hourly", False)]
