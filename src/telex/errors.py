@@ -231,8 +231,8 @@ class EngineFailed(TelexError):
 
 
 class Nack(TelexError):
-    """Raised by a group's handler on purpose: redeliver this message after ``delay`` seconds (None: as the handler's
-    `Retry` says).
+    """Raised on purpose by a group's handler: redeliver this message after ``delay`` seconds (None: as the handler's
+    `Retry` says). Raised by a command with ``once=True``: begin the next attempt after ``delay`` (None: its backoff).
     """
 
     def __init__(self, delay: float | str | None = None) -> None:

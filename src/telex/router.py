@@ -52,9 +52,9 @@ class Declaring:
         block_timeout: Duration = 30.0,
         group: str | None = None,
         retry: Retry | None = None,
-        lease: Duration = 30.0,
+        lease: Duration | None = None,
         dead_letter: str | None = None,
-        start: Start = "earliest",
+        start: Start | None = None,
         tx: bool = False,
         batch: int | None = None,
         within: Duration = 1.0,
@@ -76,16 +76,17 @@ class Declaring:
         ``group`` is a live subscriber with the options ``buffer`` to ``block_timeout`` of ``topic.subscribe``.
 
         With ``group``, all consumers of the group, in all processes that share the engine, share the messages. Each is
-        leased to one consumer for ``lease``, which is renewed while the call runs. It is acknowledged when the function
-        returns, and redelivered by ``retry`` when it raises. After the last attempt the engine keeps it as a dead
-        letter; a copy goes to the topic ``dead_letter`` (default: ``dead:<group>``), whose messages the group skips. A
-        new group begins at ``start``. Messages of one key are handled one after the other. An argument annotated
-        `Context` settles by hand. Handlers with types of the same group and pattern are one consumer, which rejects a
-        message that none of them takes. With ``tx=True`` each call runs in a transaction for a `Transaction` argument:
-        its rows, its messages and the acknowledgement are committed together. With ``batch``, a handler gets lists,
-        ``list[T]`` or ``list[telex.Message[T]]``, when ``batch`` messages are there, at the latest ``within`` after the
-        first; they are settled together, or by a `BatchContext`. ``limit``, such as ``"10/s"`` or a `Limit`, bounds the
-        calls over all processes, for each key that ``by`` returns for the content (``by="key"``: for message keys).
+        leased to one consumer for ``lease`` (30 seconds), which is renewed while the call runs. It is acknowledged when
+        the function returns, and redelivered by ``retry`` when it raises. After the last attempt the engine keeps it as
+        a dead letter; a copy goes to the topic ``dead_letter`` (default: ``dead:<group>``), whose messages the group
+        skips. A new group begins at ``start`` ("earliest"). Messages of one key are handled one after the other. An
+        argument annotated `Context` settles by hand. Handlers with types of the same group and pattern are one
+        consumer, which rejects a message that none of them takes. With ``tx=True`` each call runs in a transaction for
+        a `Transaction` argument: its rows, its messages and the acknowledgement are committed together. With ``batch``,
+        a handler gets lists, ``list[T]`` or ``list[telex.Message[T]]``, when ``batch`` messages are there, at the
+        latest ``within`` after the first; they are settled together, or by a `BatchContext`. ``limit``, such as
+        ``"10/s"`` or a `Limit`, bounds the calls over all processes, for each key that ``by`` returns for the content
+        (``by="key"``: for message keys).
 
         ``middleware`` is applied to each call, outermost first, inside that of the router and of the hub. On an open
         hub, the handler is called from the next message on. Raises `BadHandler`, `BadName`, `BadOption`.
@@ -109,9 +110,9 @@ class Declaring:
         once: bool = False,
         lease: Duration = 30.0,
         keep: Duration | None = None,
-        max_attempts: int = 3,
-        backoff: Duration = 1.0,
-        version: int = 1,
+        max_attempts: int | None = None,
+        backoff: Duration | None = None,
+        version: int | None = None,
         store: OnceStore | None = None,
         run_anyway: bool = False,
         concurrency: int = 16,
@@ -133,13 +134,13 @@ class Declaring:
 
         With ``once=True`` every command has a key, and each key has one recorded outcome, kept for ``keep`` (24 hours):
         repeated commands get this outcome, and the function does not run again. A `CommandError` is recorded. After any
-        other exception the function runs again, ``backoff`` later and twice as long each time, until it has begun
-        ``max_attempts`` times. ``version`` is that of the content: with another version, the same key and content are
-        another command. With an argument ``tx`` the function writes in the transaction that records and publishes the
-        outcome: a `telex.Transaction` of the engine or, with ``store=telex.once.PostgresStore(...)``, a connection of
-        psycopg. When the store cannot be reached the function does not run, and the error has the code
-        ``store_unavailable``; with ``run_anyway`` it runs without a record, for work that may run twice but not never.
-        See `telex.once`.
+        other exception the function runs again, ``backoff`` (1 second) later and twice as long each time, or after the
+        ``delay`` of a `Nack`, until it has begun ``max_attempts`` (3) times. ``version`` (1) is that of the content:
+        with another version, the same key and content are another command. With an argument ``tx`` the function writes
+        in the transaction that records and publishes the outcome: a `telex.Transaction` of the engine or, with
+        ``store=telex.once.PostgresStore(...)``, a connection of psycopg. When the store cannot be reached the function
+        does not run, and the error has the code ``store_unavailable``; with ``run_anyway`` it runs without a record,
+        for work that may run twice but not never. See `telex.once`.
 
         ``limit`` and ``by`` bound the calls over all processes, as for `on`; ``by="key"`` is the key of the command.
         ``middleware`` is applied to each call. On an open hub, commands are served at once. Raises `BadHandler`,

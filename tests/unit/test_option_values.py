@@ -119,7 +119,7 @@ TABLE: dict[str, tuple[Callable[..., object], dict[str, Values]]] = {
         {
             "group": NAME,
             "retry": (*OBJECT, {}),
-            "lease": (*LENGTH, 0, "10ms"),
+            "lease": (*DURATION, 0, "10ms"),
             "dead_letter": NAME,
             "start": START,
             "tx": FLAG,
@@ -143,7 +143,7 @@ TABLE: dict[str, tuple[Callable[..., object], dict[str, Values]]] = {
         {
             "keep": (*DURATION, 0),
             "max_attempts": WHOLE,
-            "backoff": LENGTH,
+            "backoff": DURATION,
             "version": WHOLE,
             "store": OBJECT,
             "run_anyway": FLAG,

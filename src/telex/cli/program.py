@@ -16,6 +16,7 @@ from telex import BadOption, Hub, TelexError
 from telex.cli.exits import Exit, code_for
 from telex.cli.output import print_line, report
 from telex.cli.stopping import Stopping
+from telex.commands.transports.worker import GROUP
 from telex.hub import runtime_of
 from telex.observe import JsonFormatter
 from telex.schedules.schedules import runner_of
@@ -118,7 +119,7 @@ def list_declared(program: str, hub: Hub) -> None:
     handlers = [
         handler
         for handler in hub.statistics().handlers
-        if handler.pattern not in fired and not handler.pattern.startswith("$command:")
+        if handler.pattern not in fired and handler.group != GROUP  # the handlers of this group are commands
     ]
     counts = ", ".join(
         f"{number} {kind}{'' if number == 1 else 's'}"

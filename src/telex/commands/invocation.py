@@ -74,6 +74,8 @@ class Invocation(msgspec.Struct, eq=False):
     """The time of sending in seconds since 1970, where it is known."""
     limited: bool = False
     """True while it waits for the limit of its command."""
+    again_in: float | None = None
+    """The seconds until the next attempt, as the `Nack` of the last attempt says."""
     before: int = 0
     """The number of attempts before the last retry by `Hub.retry`."""
 

@@ -13,10 +13,11 @@ import msgspec
 
 from telex.commands.invocation import Invocation
 from telex.commands.limited import after_limit
-from telex.commands.outcome import Outcome, recorded_outcome
+from telex.commands.outcome import Outcome, failure_of, recorded_outcome
 from telex.commands.server import CONFLICTING, CommandServer, cancellation_of
 from telex.commands.spec import Command
-from telex.errors import BadOption, ContentError, EngineFailed, KeyConflict, text_of
+from telex.durations import optional_seconds
+from telex.errors import BadOption, ContentError, EngineFailed, KeyConflict, Nack, text_of
 from telex.handlers.call import is_pending
 from telex.limits.gate import Gate
 from telex.limits.limit import LimitSpec
@@ -165,15 +166,16 @@ class OnceServer(CommandServer):
         return self.failure(invocation, Failure("StoreUnavailable", "store_unavailable", text, final=False))
 
     async def _back_off(self, invocation: Invocation, lease: Lease) -> None:
-        """Wait before the next attempt; return at once when the lease is lost. Raises `asyncio.CancelledError` when the
-        hub closes.
+        """Wait before the next attempt, as its `Nack` or the backoff says; return at once when the lease is lost.
+        Raises `asyncio.CancelledError` when the hub closes.
         """
         if self._runtime.ends:
             raise asyncio.CancelledError  # the handler has swallowed the cancellation, and no second one comes
         if lease.lost:
             return
+        asked, invocation.again_in = invocation.again_in, None
         try:
-            await asyncio.sleep(self.options.backoff * 2.0 ** (lease.entry.attempt - 1))
+            await asyncio.sleep(self.options.backoff * 2.0 ** (lease.entry.attempt - 1) if asked is None else asked)
         except asyncio.CancelledError as error:
             self.cancelled(invocation, error)  # a cancellation by a sender is recorded with the next claim
 
@@ -225,6 +227,19 @@ class OnceServer(CommandServer):
             if lease.renewing is not None:
                 await lease.stop()
         return None if failure is None else await self._failed(invocation, lease, failure)
+
+    def raised(self, invocation: Invocation, error: Exception) -> Failure:
+        """Return the failure of a handler that raised, as `CommandServer.raised`. A `Nack` is not logged: it sets the
+        time of the next attempt.
+        """
+        if not isinstance(error, Nack):
+            return super().raised(invocation, error)
+        invocation.cause = error
+        try:
+            invocation.again_in = optional_seconds(error.delay, "delay")
+        except BadOption as wrong:
+            logger.error("command %s raised a Nack: %s", self.command.name, wrong)
+        return failure_of(error)
 
     async def _in_transaction(self, invocation: Invocation, lease: Lease) -> Outcome[Any] | None:
         """Make one attempt, as `_attempt`, in a transaction: the writes of the handler, the record and the messages

@@ -14,7 +14,7 @@ from telex.commands.invocation import UNKNOWN_HUB, Invocation
 from telex.commands.limited import after_limit
 from telex.commands.outcome import CANCELLED, CONFLICT, EXPIRED, UNSENDABLE, Outcome, failure_of
 from telex.commands.spec import Command, Invoke
-from telex.errors import CommandError, ContentError, text_of
+from telex.errors import CommandError, ContentError, Nack, text_of
 from telex.handlers.call import CallEnd, end_of, is_pending
 from telex.limits.gate import Gate
 from telex.limits.limit import LimitSpec
@@ -30,6 +30,10 @@ CONFLICTING = Failure("KeyConflict", CONFLICT, "the key was used with other cont
 CANCELLED_BY_SENDER = Failure("Cancelled", CANCELLED, "its sender cancelled it")
 CANCELLED_ELSEWHERE = Failure("Cancelled", CANCELLED, "another process cancelled it")
 CANCELLED_UNKNOWN = Failure("Cancelled", CANCELLED, "it was cancelled")
+NACK_NEEDS_ONCE = (
+    "telex.Nack is for handlers of groups and for commands with once=True, which have another attempt: give the "
+    "command once=True, or raise telex.CommandError"
+)
 
 TAKES_CONTENT = frozenset(("content", "message", "context"))
 """The arguments by which a function gets the content."""
@@ -207,6 +211,8 @@ class CommandServer:
         if not isinstance(error, CommandError):
             where = (self.command.name, invocation.id, invocation.attempt)
             logger.error("command %s raised for %s, attempt %d", *where, exc_info=error)
+        if isinstance(error, Nack):
+            return Failure("Nack", "error", NACK_NEEDS_ONCE, final=False)
         return failure_of(error)
 
     def unsendable(self, invocation: Invocation, problem: Exception) -> Failure:

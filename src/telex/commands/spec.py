@@ -44,6 +44,7 @@ KINDS = ArgumentKinds(
     yields="it is a generator; to stream parts write `async def` with yield, else return one result",
     twice="a command has one content: put what belongs together in a struct or a dataclass",
     streams=True,
+    foreign=dict.fromkeys(("Context", "BatchContext"), "in a command annotate telex.CommandContext"),
 )
 """The arguments that functions of commands may take."""
 

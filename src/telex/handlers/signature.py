@@ -34,6 +34,8 @@ class ArgumentKinds(msgspec.Struct, frozen=True):
     twice: str
     streams: bool = False
     """True when functions may be async generators."""
+    foreign: Mapping[str, str] = {}
+    """The names of classes of telex that other decorators pass, each with the fix."""
 
     def of(self, hint: object) -> str:
         """Return the kind of an argument with this annotation; for a Union, the kind of its first part that is not
@@ -54,6 +56,14 @@ class ArgumentKinds(msgspec.Struct, frozen=True):
             if base.__module__ == "telex.blocking.hub" and base.__name__ == "BlockingHub":
                 return "blocking_hub"
         return "content"
+
+    def misplaced(self, hint: object) -> str | None:
+        """Return the fix of an annotation that belongs to another decorator; None for other annotations."""
+        for part in parts_of(hint):
+            origin = typing.get_origin(part) or part
+            if isinstance(origin, type) and origin.__module__.startswith("telex.") and origin.__name__ in self.foreign:
+                return self.foreign[origin.__name__]
+        return None
 
     def content_of(self, hint: object) -> Content[Any] | None:
         """Return the type of the content in an annotation, such as X of ``Message[X]``; None without one."""
@@ -96,6 +106,9 @@ def read_signature(function: object, kinds: ArgumentKinds) -> Signature:
         hint = hints.get(parameter.name, parameter.annotation)
         if dependency_of(parameter, hint) is not None:
             continue
+        fix = kinds.misplaced(hint)
+        if fix is not None:
+            raise BadHandler(name, f"its argument {parameter.name!r} is of another decorator: {fix}")
         kind = kinds.by_name.get(parameter.name) or kinds.of(hint)
         if content is None and parameter.name in hints and parameter.name not in kinds.by_name:
             content = kinds.content_of(hint)

@@ -48,6 +48,7 @@ KINDS = ArgumentKinds(
     purpose="be called with a message",
     yields="it yields, so calling it runs nothing; publish results with hub.topic(...).publish",
     twice="it takes the content or, where it is annotated, the telex.Message, and the telex.Hub, each once",
+    foreign={"CommandContext": "in a handler with group= annotate telex.Context"},
 )
 """The arguments that handlers may take."""
 
@@ -230,9 +231,24 @@ def declare(function: Any, what: Sequence[object], prefix: str, options: Mapping
     )
 
 
+LEASE_SECONDS = 30.0
+"""The lease of a group's handler that gives none."""
 MIN_LEASE_SECONDS = 0.1
-_OF_A_GROUP = {"retry": None, "lease": 30.0, "dead_letter": None, "start": "earliest", "tx": False, "batch": None}
-_OF_A_SUBSCRIBER = {"buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest", "key": None, "block_timeout": 30.0}
+_OF_A_GROUP: dict[str, object] = {
+    "retry": None,
+    "lease": None,
+    "dead_letter": None,
+    "start": None,
+    "tx": False,
+    "batch": None,
+}
+_OF_A_SUBSCRIBER: dict[str, object] = {
+    "buffer": 1024,
+    "buffer_bytes": None,
+    "overflow": "drop_newest",
+    "key": None,
+    "block_timeout": 30.0,
+}
 
 
 def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> GroupSpec | None:
@@ -262,13 +278,14 @@ def _group_spec(options: Mapping[str, Any], wants: Sequence[str], name: str) -> 
     retry = Retry() if options["retry"] is None else options["retry"]
     if not isinstance(retry, Retry):
         raise BadOption("retry", retry, "it must be a telex.Retry, such as telex.Retry(attempts=5, first='1s')")
-    lease = seconds(options["lease"], "lease")
+    lease = LEASE_SECONDS if options["lease"] is None else seconds(options["lease"], "lease")
     if lease < MIN_LEASE_SECONDS:
         fix = f"it must be at least {MIN_LEASE_SECONDS} s, since a consumer renews a lease after half of it"
         raise BadOption("lease", options["lease"], fix)
     dead = options["dead_letter"]
     dead_letter = None if dead is None else check_topic(dead, "dead_letter")
-    start, tx = check_start(options["start"]), _check_tx(options["tx"], wants, name, options["batch"])
+    start = check_start("earliest" if options["start"] is None else options["start"])
+    tx = _check_tx(options["tx"], wants, name, options["batch"])
     return GroupSpec(check_topic(group, "group"), retry, lease, dead_letter, start, tx)
 
 

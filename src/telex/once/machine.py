@@ -185,7 +185,7 @@ def _claim(entry: Entry | None, event: Claim, now: float) -> Decision:
 
 
 def _exhausted(entry: Entry, last: Failure | None, keep: float, now: float) -> Write:
-    times = f"it was begun {entry.attempt} times"
+    times = f"it was begun {entry.attempt} time{'' if entry.attempt == 1 else 's'}"
     if last is None:
         error = Failure("AttemptsExhausted", EXHAUSTED, f"{times}, and its workers died or stalled")
     else:

@@ -14,15 +14,15 @@ from telex.once.store import OnceStore
 
 DEFAULTS: dict[str, object] = {
     "keep": None,
-    "max_attempts": 3,
-    "backoff": 1.0,
-    "version": 1,
+    "max_attempts": None,
+    "backoff": None,
+    "version": None,
     "store": None,
     "run_anyway": False,
 }
-
-KEEP = "24h"
-"""The time for which an outcome is kept under its key, without another ``keep``."""
+"""The options of `Hub.command` that are not given."""
+USUAL: dict[str, object] = {"keep": "24h", "max_attempts": 3, "backoff": 1.0, "version": 1}
+"""The values of options that are not given, for a command with ``once=True``."""
 
 
 class OnceOptions(msgspec.Struct, frozen=True):
@@ -44,9 +44,10 @@ def once_options(options: Mapping[str, Any], lease: float) -> OnceOptions | None
             if option != "keep" and options[option] != default:
                 raise BadOption(option, options[option], "only a command with once=True takes this option")
         return None
+    options = {**options, **{option: usual for option, usual in USUAL.items() if options[option] is None}}
     for option in ("max_attempts", "version"):
         whole(options[option], option, "it must be a whole number of at least 1")
-    keep = seconds(KEEP if options["keep"] is None else options["keep"], "keep")
+    keep = seconds(options["keep"], "keep")
     if keep < lease:
         raise BadOption(
             "keep",

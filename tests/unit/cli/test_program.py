@@ -67,6 +67,22 @@ async def test_a_program_is_listed_by_its_declarations(
     assert "import the modules" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+async def test_handlers_of_outcomes_are_listed_and_workers_are_not(
+    engine: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = declared("memory://" if engine == "memory" else f"sqlite:///{tmp_path}/x.db")
+
+    @hub.on("$command:*:outcome", group="alarms")
+    async def alarm(outcome: library.Outcome[object]) -> None: ...
+
+    async with hub:
+        list_declared("shop:hub", hub)
+    out = capsys.readouterr().out
+    assert "with 2 handlers, 1 command, 1 trigger" in out
+    assert "alarm: $command:*:outcome, group alarms" in out
+
+
 @pytest.fixture
 def unconfigured(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], logging.Logger]]:
     """Called in a test, the root logger without the handlers of the test run; as it was after the test."""

@@ -5,6 +5,8 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
+from itertools import pairwise
 from math import inf
 from typing import Any
 
@@ -17,6 +19,7 @@ from telex.hub import dispatcher_of
 from telex.once import leases as claims
 from telex.once.machine import Entry, Failure, encode
 from telex.once.store import OnceTransaction
+from telex.testing.clock import VirtualClock
 from tests.support.internals import leases_of, records_of
 from tests.support.loops import idle, until
 from tests.unit.commands.parts import Gate, OutOfStock, building, entry_of, plant, unreachable
@@ -183,6 +186,45 @@ async def test_an_unexpected_error_is_tried_again(url: str) -> None:
     assert [attempt for attempt, _ in attempts] == [1, 2, 3]
     fences = [fence for _, fence in attempts]
     assert fences == sorted(set(fences)), "each attempt has a larger fence"
+
+
+def test_a_nack_sets_the_time_of_the_next_attempt(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock()
+    hub = telex.Hub("memory://", clock=clock)
+    began: list[datetime] = []
+
+    @hub.command("ship", once=True, max_attempts=4, backoff="10s")
+    async def ship(delays: list[float | str | None]) -> int:
+        began.append(clock.now)
+        if len(began) <= len(delays):
+            raise telex.Nack(delays[len(began) - 1])
+        return len(began)
+
+    async def main() -> None:
+        async with hub:
+            assert await hub.call("ship", ["1m", 0.5, None], key="a", timeout=600) == 4
+
+    clock.run(main())
+    waits = [(after - before).total_seconds() for before, after in pairwise(began)]
+    assert waits == pytest.approx([60, 0.5, 40], abs=0.01), "without a delay the backoff is used"
+    assert "Nack" not in caplog.text, "it is raised on purpose"
+
+
+def test_a_nack_with_an_invalid_delay_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    clock = VirtualClock()
+    hub = telex.Hub("memory://", clock=clock)
+
+    @hub.command("ship", once=True, max_attempts=2, backoff="10s")
+    async def ship(order: int) -> None:
+        raise telex.Nack("soon")
+
+    async def main() -> None:
+        async with hub:
+            with pytest.raises(telex.CommandFailed, match=r"begun 2 times, and the last error was Nack"):
+                await hub.call("ship", 1, key="a", timeout=600)
+
+    clock.run(main())
+    assert "'soon'" in caplog.text
 
 
 async def test_attempts_come_to_an_end(url: str) -> None:

@@ -49,6 +49,20 @@ async def test_content_for_a_function_without_arguments_is_refused_and_none_is_n
         assert await hub.call("look", 5)
 
 
+async def test_a_nack_in_a_command_that_does_not_run_once_fails_with_the_fix() -> None:
+    hub = telex.Hub("memory://")
+
+    @hub.command("ship")
+    async def ship(order: int) -> None:
+        raise telex.Nack("1m")
+
+    async with hub:
+        with pytest.raises(
+            telex.CommandFailed, match=r"Nack is for handlers of groups and for commands with once=True"
+        ):
+            await hub.call("ship", 1)
+
+
 async def test_content_that_another_program_sends_to_a_function_without_arguments_is_a_failed_outcome(
     file: str,
 ) -> None:

@@ -41,6 +41,11 @@ def test_mistakes_in_declaring() -> None:
     with pytest.raises(telex.BadHandler, match="one content"):
         hub.command("other", run_in="loop")(two)
 
+    async def of_a_group(content: int, context: telex.Context[int]) -> None: ...
+
+    with pytest.raises(telex.BadHandler, match=r"'context'.*in a command annotate telex\.CommandContext"):
+        hub.command("other")(of_a_group)
+
     async def late(content: int, tx: telex.Transaction) -> None: ...
 
     with pytest.raises(telex.BadHandler, match="once=True"):

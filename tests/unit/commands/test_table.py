@@ -15,8 +15,8 @@ from telex.once.machine import Failure
 from telex.runtime import Runtime
 from tests.unit.commands.parts import Month, Report
 
-OPTIONS: dict[str, Any] = {"once": False, "lease": 30.0, "keep": "24h", "max_attempts": 3, "backoff": 1.0}
-OPTIONS |= {"version": 1, "store": None, "run_anyway": False, "concurrency": 16, "middleware": (), "run_in": None}
+OPTIONS: dict[str, Any] = {"once": False, "lease": 30.0, "keep": "24h", "max_attempts": None, "backoff": None}
+OPTIONS |= {"version": None, "store": None, "run_anyway": False, "concurrency": 16, "middleware": (), "run_in": None}
 OPTIONS |= {"limit": None, "by": None}
 
 

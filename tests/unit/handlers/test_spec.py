@@ -17,8 +17,8 @@ from telex.runtime import Runtime
 from tests.support.pretend import PretendEngine, Server
 
 DEFAULTS: dict[str, Any] = {"concurrency": 1, "buffer": 1024, "buffer_bytes": None, "overflow": "drop_newest"}
-DEFAULTS |= {"key": None, "block_timeout": 30.0, "group": None, "retry": None, "lease": 30.0, "dead_letter": None}
-DEFAULTS |= {"start": "earliest", "tx": False, "middleware": (), "run_in": "loop", "batch": None, "within": 1.0}
+DEFAULTS |= {"key": None, "block_timeout": 30.0, "group": None, "retry": None, "lease": None, "dead_letter": None}
+DEFAULTS |= {"start": None, "tx": False, "middleware": (), "run_in": "loop", "batch": None, "within": 1.0}
 DEFAULTS |= {"limit": None, "by": None}
 
 
@@ -42,6 +42,9 @@ async def writes(content: int, tx: telex.Transaction) -> None: ...
 
 
 async def writes_and_settles(content: int, tx: telex.Transaction, ctx: telex.Context[int]) -> None: ...
+
+
+async def of_a_command(content: int, ctx: telex.CommandContext[int]) -> None: ...
 
 
 def spec(function: Callable[..., object], *what: object, prefix: str = "", **options: Any) -> HandlerSpec:
@@ -111,7 +114,15 @@ def test_the_group_of_a_handler() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("retry", telex.Retry()), ("lease", 5), ("dead_letter", "dead"), ("start", "new"), ("tx", True)],
+    [
+        ("retry", telex.Retry()),
+        ("lease", 5),
+        ("dead_letter", "dead"),
+        ("start", "new"),
+        ("start", "earliest"),
+        ("lease", 30.0),
+        ("tx", True),
+    ],
 )
 def test_options_of_a_group_need_a_group(option: str, value: Any) -> None:
     with pytest.raises(telex.BadOption, match="group") as raised:
@@ -133,6 +144,8 @@ def test_a_group_has_no_options_of_a_subscriber(option: str, value: Any) -> None
     ("function", "options", "error", "fix"),
     [
         (settles, {}, telex.BadHandler, "only a handler of a group has a Context"),
+        (of_a_command, {}, telex.BadHandler, r"'ctx'.*in a handler with group= annotate telex\.Context"),
+        (of_a_command, {"group": "g"}, telex.BadHandler, r"in a handler with group= annotate telex\.Context"),
         (writes, {}, telex.BadHandler, r"group='name', tx=True"),
         (writes, {"group": "g"}, telex.BadHandler, "give tx=True"),
         (waits, {"group": "g", "tx": True}, telex.BadHandler, "tx: telex.Transaction"),

@@ -167,7 +167,7 @@ def written(outcome: str, recorded: Entry | None, event: Event) -> Entry:
         last = recorded.error if isinstance(event, Claim) else BROKEN
         said = "its workers died or stalled" if last is None else f"the last error was {last.type}: {last.message}"
         kind = "AttemptsExhausted" if last is None else last.type
-        error = Failure(kind, EXHAUSTED, f"it was begun {begun} times, and {said}")
+        error = Failure(kind, EXHAUSTED, f"it was begun {begun} time{'s' * (begun > 1)}, and {said}")
     elif isinstance(event, Fail):
         error = event.error
     result, ref = (event.result, event.ref) if isinstance(event, Complete) else (msgspec.UNSET, "")

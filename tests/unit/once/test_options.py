@@ -22,7 +22,10 @@ def test_a_command_that_does_not_run_once_has_none() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("max_attempts", 4), ("backoff", 2.0), ("version", 2), ("store", Store()), ("run_anyway", True)],
+    [
+        *[("max_attempts", 4), ("backoff", 2.0), ("version", 2), ("store", Store()), ("run_anyway", True)],
+        *[("max_attempts", 3), ("backoff", 1.0), ("version", 1)],  # the values of a command with once=True
+    ],
 )
 def test_options_of_once_need_once(option: str, value: object) -> None:
     with pytest.raises(BadOption, match="once=True") as raised:

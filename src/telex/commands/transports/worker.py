@@ -283,6 +283,7 @@ class EngineWorker:
         invocation.attempt = invocation.before + delivery.attempt
         if delivery.attempt == 1 or await self._attempts().count(invocation.message.id) < MAX_ATTEMPTS:
             return None
+        invocation.attempt = invocation.before + MAX_ATTEMPTS  # this delivery does not begin it
         text = f"it was begun {MAX_ATTEMPTS} times, the most that is allowed, and its workers died or stalled"
         return server.failure(invocation, Failure("AttemptsExhausted", "attempts_exhausted", text))
 

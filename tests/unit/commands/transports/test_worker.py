@@ -76,6 +76,7 @@ async def test_workers_that_are_closed_are_no_attempts_and_those_that_stall_are(
     if stalls:
         assert outcome.error is not None
         assert outcome.error.code == "attempts_exhausted"
+        assert outcome.attempt == 3, "the delivery that found it exhausted did not begin it"
         assert attempts == [1, 2, 3]
     else:
         assert (outcome.result, outcome.error) == (1, None)
