@@ -75,18 +75,17 @@ class Declaring:
         ``concurrency`` calls run at once; with 1 the order is kept. An error is logged and counted. A handler without
         ``group`` is a live subscriber with the options ``buffer`` to ``block_timeout`` of ``topic.subscribe``.
 
-        With ``group``, all consumers of the group, in all processes that share the engine, share the messages. Each is
-        leased to one consumer for ``lease`` (30 seconds), which is renewed while the call runs. It is acknowledged when
-        the function returns, and redelivered by ``retry`` when it raises. After the last attempt the engine keeps it as
-        a dead letter; a copy goes to the topic ``dead_letter`` (default: ``dead:<group>``), whose messages the group
-        skips. A new group begins at ``start`` ("earliest"). Messages of one key are handled one after the other. An
-        argument annotated `Context` settles by hand. Handlers with types of the same group and pattern are one
-        consumer, which rejects a message that none of them takes. With ``tx=True`` each call runs in a transaction for
-        a `Transaction` argument: its rows, its messages and the acknowledgement are committed together. With ``batch``,
-        a handler gets lists, ``list[T]`` or ``list[telex.Message[T]]``, when ``batch`` messages are there, at the
-        latest ``within`` after the first; they are settled together, or by a `BatchContext`. ``limit``, such as
-        ``"10/s"`` or a `Limit`, bounds the calls over all processes, for each key that ``by`` returns for the content
-        (``by="key"``: for message keys).
+        With ``group``, all consumers of the group, in all processes on the engine, share the messages. Each is leased
+        to one consumer for ``lease`` (30 seconds), renewed while the call runs. It is acknowledged when the function
+        returns, and redelivered by ``retry`` when it raises. After the last attempt the engine keeps it as a dead
+        letter; a copy goes to the topic ``dead_letter`` (``dead:<group>``), whose messages the group skips. A new group
+        begins at ``start`` ("earliest"). Messages of one key are handled one after the other. An argument annotated
+        `Context` settles by hand. Handlers with types of the same group and pattern are one consumer, which rejects a
+        message that none of them takes. With ``tx=True`` each call runs in a transaction for a `Transaction` argument:
+        its rows, its messages and the acknowledgement are committed together. With ``batch``, a handler gets lists,
+        ``list[T]`` or ``list[telex.Message[T]]``, when ``batch`` messages are there, at the latest ``within`` after the
+        first; they are settled together, or by a `BatchContext`. ``limit``, such as ``"10/s"`` or a `Limit`, bounds the
+        calls over all processes, for each key that ``by`` returns for the content (``by="key"``: for message keys).
 
         ``middleware`` is applied to each call, outermost first, inside that of the router and of the hub. On an open
         hub, the handler is called from the next message on. Raises `BadHandler`, `BadName`, `BadOption`.

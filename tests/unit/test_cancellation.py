@@ -678,7 +678,7 @@ async def test_handlers_that_hang_are_cancelled_after_close_timeout(caplog: pyte
     assert cancelled == [0]
     assert left(hub) == before
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert warnings == ["the hub was closed with 3 messages and commands that were not finished in 0.001 s"]
+    assert warnings == ["the hub was closed with unfinished messages and commands after 0.001 s: 3"]
 
 
 async def test_a_handler_that_swallows_its_cancellation_does_not_hold_up_closing() -> None:

@@ -311,7 +311,7 @@ async def test_handlers_have_until_close_timeout(loop_name: str, caplog: pytest.
     await clock.forward(0.2)
     assert closing.done()
     assert ended == ["8 done", "30 cancelled"]
-    assert warnings(caplog) == ["the hub was closed with 2 messages and commands that were not finished in 20 s"]
+    assert warnings(caplog) == ["the hub was closed with unfinished messages and commands after 20 s: 2"]
 
 
 @moves_time
@@ -332,7 +332,7 @@ async def test_closing_counts_the_commands_that_are_not_finished(
     for ticket in tickets:
         with pytest.raises(telex.TelexError):
             await ticket
-    assert warnings(caplog) == ["the hub was closed with 2 messages and commands that were not finished in 20 s"]
+    assert warnings(caplog) == ["the hub was closed with unfinished messages and commands after 20 s: 2"]
 
 
 async def test_closing_twice_and_at_the_same_time() -> None:

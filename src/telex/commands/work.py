@@ -75,7 +75,7 @@ class HubWork:
         except TimeoutError:
             if limit is None or not clock.expired():
                 raise
-            here = f"handlers have {self._handlers.unfinished} messages, groups lease {self._groups.unfinished}"
+            here = f"unfinished messages: {self._handlers.unfinished} of handlers, {self._groups.unfinished} of groups"
             raise Timeout(
                 "waiting until the hub is idle", limit, ", ".join((here, *lagging, "give idle(timeout=) more time"))
             ) from None
@@ -100,9 +100,9 @@ class HubWork:
         self._groups.drain()
         try:
             if not await self._runtime.wait_until(self.idle, seconds):
-                text = "the hub was closed with %d messages and commands that were not finished in %g s"
+                text = "the hub was closed with unfinished messages and commands after %g s: %d"
                 count = self._handlers.unfinished + self._groups.unfinished + self._commands.unfinished
-                logger.warning(text, count, seconds)
+                logger.warning(text, seconds, count)
         finally:
             self._handlers.leave()
             await self._runtime.cancel()

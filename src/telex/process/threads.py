@@ -190,7 +190,7 @@ class ThreadPool:
             if not call.done() and call.stop is None:
                 text = (
                     "the hub was closed while %s still runs in a thread, which cannot be stopped: its result is "
-                    "dropped; give a longer close_timeout=, or have it look at context.lease_lost and hub.closed"
+                    "dropped; give a longer close_timeout=, or have it look at hub.closed and lease_lost of its context"
                 )
                 logger.warning(text, call.name)
                 self._calls.discard(call)
