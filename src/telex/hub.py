@@ -167,11 +167,11 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
         self._exits.callback(self._topics.close, CLOSED)
         self._runtime.reason = ""
         self._topics.open(asyncio.get_running_loop())
+        self._exits.push_async_callback(self._runtime.end_pools)
         if self._lifespan is not None:
             await self._exits.enter_async_context(self._lifespan(self))
             self._check_wanted()
         await self._exits.enter_async_context(self._dependencies)
-        self._exits.push_async_callback(self._runtime.end_pools)
         self._exits.push_async_callback(self._stop)
         self._runtime.state = Lifecycle.OPEN
         self._runner.start()

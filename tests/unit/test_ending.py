@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
 
@@ -126,3 +127,14 @@ def test_processes_that_end_slowly_are_not_taken_for_an_engine_that_does_not_ans
     clock.run(main())
     assert clock() - begin >= 60
     assert "the engine does not answer" not in caplog.text
+
+
+async def test_a_hub_that_fails_to_open_leaves_no_thread() -> None:
+    async def lifespan(hub: telex.Hub) -> AsyncIterator[None]:
+        await hub.schedules.add("n", "0 9 * * *", topic="x", tz="Europe/Berlin")  # a thread loads the time zone
+        raise RuntimeError("no database")
+        yield
+
+    with pytest.raises(RuntimeError, match="no database"):
+        await telex.Hub(lifespan=lifespan).__aenter__()
+    # a thread that is left fails every test, see `tests/conftest.py`
