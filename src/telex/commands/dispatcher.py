@@ -230,7 +230,7 @@ class CommandDispatcher:
 
     @property
     def unfinished(self) -> int:
-        """The number of commands that run or wait, but those that are messages of a group."""
+        """The number of commands that run or wait, without those that are messages of a group."""
         return self.transport.unfinished
 
     async def stop(self) -> None:

@@ -286,7 +286,7 @@ class DeliveryExecutor:
 
     @property
     def limited(self) -> int:
-        """The number of them that wait for their limit."""
+        """The number of deliveries that wait for their limit."""
         return 0
 
     def statistics(self) -> HandlerStatistics:

@@ -111,7 +111,7 @@ class LimitedExecutor(DeliveryExecutor):
 
     @property
     def limited(self) -> int:
-        """The number of them that wait for their limit."""
+        """The number of deliveries that wait for their limit."""
         return min(len(self._at_gate), self._gate.lines.blocked)
 
 

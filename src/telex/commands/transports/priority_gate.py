@@ -124,7 +124,7 @@ class PriorityGate:
             return False
 
     async def close(self) -> None:
-        """Stop asking."""
+        """Stop asking the engine."""
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)

@@ -48,7 +48,7 @@ class CommandTransport(Protocol):
 
     @property
     def unfinished(self) -> int:
-        """The number of accepted commands that run or wait, but those that are messages of a group."""
+        """The number of accepted commands that run or wait, without those that are messages of a group."""
 
     def serve(self, server: CommandServer) -> None:
         """Start carrying out the commands of one name."""
