@@ -237,7 +237,7 @@ async def test_a_command_that_waits_too_long_expires_and_runs_nothing(url: str, 
         over = time.time() + 0.02
         await until(lambda: is_past(over))
         gate.opened.set()
-        with pytest.raises(telex.CommandExpired, match="it was not begun"):
+        with pytest.raises(telex.CommandExpired, match="it had not begun"):
             await ticket.result(timeout=5)
         assert [job.id for job in await hub.commands(state="expired")] == [ticket.id]
     assert ran == [1]
