@@ -135,7 +135,7 @@ class Declaring:
         repeated commands get this outcome, and the function does not run again. A `CommandError` is recorded. After any
         other exception the function runs again, ``backoff`` (1 second) later and twice as long each time, or after the
         ``delay`` of a `Nack`, until it has begun ``max_attempts`` (3) times. ``version`` (1) is that of the content:
-        with another version, the same key and content are another command. With an argument ``tx`` the function writes
+        a key that was used with another version raises `KeyConflict`. With an argument ``tx`` the function writes
         in the transaction that records and publishes the outcome: a `telex.Transaction` of the engine or, with
         ``store=telex.once.PostgresStore(...)``, a connection of psycopg. When the store cannot be reached the function
         does not run, and the error has the code ``store_unavailable``; with ``run_anyway`` it runs without a record,
