@@ -12,7 +12,7 @@ import typer
 
 from telex.cli.exits import Exit
 from telex.cli.files import check_url
-from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, UrlNotServer, chosen_url
+from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, UrlNotServer, chosen_url, duration
 from telex.cli.output import print_json, report
 
 if TYPE_CHECKING:
@@ -31,7 +31,12 @@ def pub(
     ] = None,
     header: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A header; may be repeated.")] = None,
     ttl: Annotated[
-        str | None, typer.Option(metavar="TIME", help="The time until the message expires, such as 10s or 5m.")
+        float | None,
+        typer.Option(
+            parser=duration,
+            metavar="DURATION",
+            help="The message expires after this time: seconds, or text such as 5m.",
+        ),
     ] = None,
     url: UrlNotServer = None,
     server: Server = DEFAULT_SERVER,
@@ -123,7 +128,7 @@ def _check_text(option: str, given: str | None) -> None:
         raise BadOption(option, given, "it does not fit this terminal's encoding; write it in UTF-8") from None
 
 
-def _check_options(id: str | None, content: str, ttl: str | None) -> None:
+def _check_options(id: str | None, content: str, ttl: float | None) -> None:
     """Raise `BadOption` before anything is published."""
     from telex import BadOption
     from telex.message import expiring

@@ -37,7 +37,7 @@ class DeadLetters:
         message, group = delivery.message, self._group
         with carried_of(message):
             logger.warning(
-                "message %s of %s is a dead letter of group %s after %d attempts: %s",
+                "message %s of %s is a dead letter of group %s after attempt %d: %s",
                 *(message.id, message.topic, group, delivery.attempt, reason),
             )
         if _is_copy(message):

@@ -96,6 +96,7 @@ def test_names_in_the_chat_room(telex: Telex) -> None:
 def test_a_message_is_published_for_a_limited_time(telex: Telex, topic: str, to_file: bool, tmp_path: Path) -> None:
     where = ("--url", f"sqlite:///{tmp_path}/x.db") if to_file else ()
     assert telex("pub", topic, "a", "--ttl", "10m", *where).code == 0
+    assert telex("pub", topic, "a", "--ttl", "600", *where).code == 0
     read = telex("sub", topic, "--since", "earliest", "--count", "1", "--json", *where)
     assert 590 < float(json.loads(read.out)["headers"]["telex-expires"]) - time() <= 600
     refused = telex("pub", topic, "a", "--ttl", "0", *where)
