@@ -197,13 +197,15 @@ class Gate(Generic[T]):
         self.lines.unblock(key)
         self.pump()
 
-    def _go_on(self, key: str) -> bool:
-        """Ask for a key at once: a slot of the process is free. Return false when no call of the key waits for it."""
+    def _go_on(self, key: str, has_slot: bool) -> bool:
+        """Ask for a key at once: with a slot that is free in the process, or because a call has ended for which the key
+        waits. Return false when no call of the key waits for it.
+        """
         if self._closed or not self.lines.length(key):
             return False
         if key in self._asking:
             return True
-        if key in self._rated:
+        if key in self._rated or (key in self._timers and not has_slot):
             return False
         timer = self._timers.pop(key, None)
         if timer is not None:

@@ -54,14 +54,14 @@ class Granted(msgspec.Struct, frozen=True):
 
 
 class Limiter:
-    """The limit of one name. ``gates`` have the calls that wait; each is asked with a key whose slot is free, and
-    returns true when it asks for the slot.
+    """The limit of one name. ``gates`` have the calls that wait; each is called with a key that may go on, and with
+    true when the process has a slot for it. It returns true when it asks for the key.
     """
 
     def __init__(self, name: str, rule: Rule, runtime: Runtime, holder: Holder) -> None:
         self.name: str = name
         self.rule: Rule = rule
-        self.gates: list[Callable[[str], bool]] = []
+        self.gates: list[Callable[[str, bool], bool]] = []
         self.call_seconds: float = 1.0
         """The mean time of a call, for estimates."""
         self._bucket = escaped(f"limit:{name}", MAX_BUCKET)
@@ -90,7 +90,7 @@ class Limiter:
         use = self._uses.get(key) if self.rule.interval is None else None
         if use is None or use.asking or asyncio.get_running_loop().time() - use.looked >= KEEP_SECONDS:
             return 0
-        taken = min(want, use.held - use.used)
+        taken = max(0, min(want, use.held - use.used))
         use.used += taken
         return taken
 
@@ -191,14 +191,15 @@ class Limiter:
     def pass_on(self, key: str) -> None:
         """Let the waiting calls of a key use the slots without a call, gate by gate in turn, or give the slots back."""
         use = self._uses.get(key)
-        if use is None or use.asking or use.held <= use.used:
-            return  # after the answer this is called again
+        if self.rule.concurrency is None or (use is not None and (use.asking or use.used >= self.rule.concurrency)):
+            return  # after the answer, and after the end of a call, this is called again
+        has_slot = use is not None and use.held > use.used
         for gate in list(self.gates):
-            if gate(key):
+            if gate(key, has_slot):
                 self.gates.remove(gate)
                 self.gates.append(gate)
                 return
-        if not use.is_returning and not self._runtime.ends:
+        if use is not None and has_slot and not use.is_returning and not self._runtime.ends:
             use.is_returning = True
             what = f"giving back the slots of limit {self.name}"
             work = keep_doing(what, partial(self._give_back, key, use))

@@ -216,3 +216,21 @@ def test_a_clock_that_is_set_back_does_not_stop_the_calls() -> None:
     assert decide(ahead.state, rule, one, 1001.0).granted == 1
     skewed = decide(KeyState(arrival=1014.0), rule, one, 1000.0)
     assert (skewed.granted, skewed.wait) == (0, 10.0), "another process may be ahead"
+
+
+def test_a_gate_goes_on_when_the_gate_that_got_the_free_slot_waits_for_the_rate() -> None:
+    async def main(runtime: Runtime) -> None:
+        async with processes(runtime, 1) as (one,):
+            calls = Calls(one, spec(rate="1/s", concurrency=1), seconds=0.2)
+            other = Calls(one, spec(rate="1/s", concurrency=1), seconds=0.2)
+            calls.add("a")
+            await asyncio.sleep(0.1)
+            leaving = Waiting(calls, "a")
+            calls.gate.add("a", leaving)
+            other.add("a")
+            await asyncio.sleep(0.5)  # the call has ended, and the first gate was asked for its slot
+            assert calls.gate.remove("a", leaving)
+            await asyncio.sleep(10)
+            assert len(other.begins) == 1
+
+    clock.run(main)
