@@ -53,7 +53,8 @@ class PendingOutcome(msgspec.Struct, Generic[T], eq=False, weakref=True):
         except TimeoutError:
             if not clock.expired():
                 raise
-            raise Timeout(f"the command {self.command!r}", limit) from None
+            what = f"the command {self.command!r}, which runs or waits for a program that serves it,"
+            raise Timeout(what, limit) from None
 
     def value(self) -> T:
         """Return the result. Raises `CommandFailed`, `KeyConflict`; `Closed` when there is no outcome."""

@@ -107,7 +107,7 @@ def read_signature(function: object, kinds: ArgumentKinds) -> Signature:
         if dependency_of(parameter, hint) is not None:
             continue
         fix = kinds.misplaced(hint)
-        if fix is not None:
+        if fix is not None and parameter.default is parameter.empty:
             raise BadHandler(name, f"its argument {parameter.name!r} is of another decorator: {fix}")
         kind = kinds.by_name.get(parameter.name) or kinds.of(hint)
         if content is None and parameter.name in hints and parameter.name not in kinds.by_name:

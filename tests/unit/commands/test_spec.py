@@ -46,6 +46,10 @@ def test_mistakes_in_declaring() -> None:
     with pytest.raises(telex.BadHandler, match=r"'context'.*in a command annotate telex\.CommandContext"):
         hub.command("other")(of_a_group)
 
+    async def of_both(number: int, context: telex.Context[int] | None = None) -> None: ...
+
+    hub.command("of_both")(of_both)
+
     async def late(content: int, tx: telex.Transaction) -> None: ...
 
     with pytest.raises(telex.BadHandler, match="once=True"):
