@@ -244,9 +244,8 @@ class Nack(TelexError):
 
 
 class Reject(TelexError):
-    """Raised by a group's handler on purpose: make this message a dead letter at once.
-
-    ``reason`` is text for people.
+    """Raised on purpose by a group's handler: make this message a dead letter at once. Raised by a command with
+    ``once=True``: record this error, without another attempt. ``reason`` is text for people.
     """
 
     def __init__(self, reason: str = "its handler rejected it") -> None:

@@ -17,7 +17,7 @@ from telex.commands.outcome import Outcome, failure_of, recorded_outcome
 from telex.commands.server import CONFLICTING, CommandServer, cancellation_of
 from telex.commands.spec import Command
 from telex.durations import optional_seconds
-from telex.errors import BadOption, ContentError, EngineFailed, KeyConflict, Nack, text_of
+from telex.errors import BadOption, ContentError, EngineFailed, KeyConflict, Nack, Reject, text_of
 from telex.handlers.call import is_pending
 from telex.limits.gate import Gate
 from telex.limits.limit import LimitSpec
@@ -229,12 +229,14 @@ class OnceServer(CommandServer):
         return None if failure is None else await self._failed(invocation, lease, failure)
 
     def raised(self, invocation: Invocation, error: Exception) -> Failure:
-        """Return the failure of a handler that raised, as `CommandServer.raised`. A `Nack` is not logged: it sets the
-        time of the next attempt.
+        """Return the failure of a handler that raised, as `CommandServer.raised`. A `Nack`, which sets the time of the
+        next attempt, and a `Reject`, which is final, are not logged.
         """
-        if not isinstance(error, Nack):
+        if not isinstance(error, (Nack, Reject)):
             return super().raised(invocation, error)
         invocation.cause = error
+        if isinstance(error, Reject):
+            return msgspec.structs.replace(failure_of(error), final=True)
         try:
             invocation.again_in = optional_seconds(error.delay, "delay")
         except BadOption as wrong:

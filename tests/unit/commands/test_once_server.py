@@ -227,6 +227,24 @@ def test_a_nack_with_an_invalid_delay_is_logged(caplog: pytest.LogCaptureFixture
     assert "'soon'" in caplog.text
 
 
+async def test_a_reject_is_a_final_error_and_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    hub = telex.Hub("memory://")
+    ran: list[int] = []
+
+    @hub.command("ship", once=True)
+    async def ship(order: int) -> None:
+        ran.append(order)
+        raise telex.Reject("no such order")
+
+    async with hub:
+        for _ in range(2):
+            with pytest.raises(telex.CommandFailed, match="no such order") as raised:
+                await hub.call("ship", 1, key="a")
+            assert (raised.value.type, raised.value.attempt) == ("Reject", 1)
+    assert ran == [1], "another attempt would not help"
+    assert "Reject" not in caplog.text
+
+
 async def test_attempts_come_to_an_end(url: str) -> None:
     hub = telex.Hub(url)
     ran = []
