@@ -38,6 +38,7 @@ FEATURES: dict[str, str] = {
     "gateway/test_authorizer.py": "the decisions of an application, in all parts of the gateway",
     "gateway/test_behind_uvicorn.py": "the gateway behind Uvicorn, over real sockets",
     "gateway/test_headers.py": "odd headers, in all parts of the gateway and the chat",
+    "limits/test_disturbed.py": "limits whose calls, engine or clock something disturbs",
     "groups/test_decoding.py": "the work of one message, on each engine",
     "groups/test_groups.py": "handlers of a group on each engine, as a program declares them",
     "groups/test_transacted.py": "handlers with tx=True: effect and acknowledgement together",
