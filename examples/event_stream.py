@@ -6,8 +6,7 @@ import sys
 
 import httpx
 import uvicorn
-from fastapi import FastAPI, Request
-from fastapi.responses import StreamingResponse
+from fastapi import FastAPI, Request, Response
 
 import telex
 from telex.ext.fastapi import HubDependency, event_stream, lifespan
@@ -16,7 +15,7 @@ app = FastAPI(lifespan=lifespan(telex.Hub(sys.argv[1] if sys.argv[1:] else None)
 
 
 @app.get("/news")
-async def news(request: Request, hub: HubDependency) -> StreamingResponse:
+async def news(request: Request, hub: HubDependency) -> Response:
     """Stream the news; the last three for a client that comes for the first time."""
     for text in () if "last-event-id" in request.headers else ("rain", "sun", "snow"):
         await hub.topic("news").publish(text)
@@ -28,16 +27,15 @@ async def main() -> None:
     server, listener = uvicorn.Server(uvicorn.Config(app, log_level="warning")), socket.create_server(("127.0.0.1", 0))
     serving, headers = asyncio.create_task(server.serve([listener])), dict[str, str]()
     async with httpx.AsyncClient(base_url="http://{}:{}".format(*listener.getsockname())) as client:
-        for wanted in ("sun", "snow"):
+        for last in ("sun", "snow"):
             async with client.stream("GET", "/news", headers=headers) as response:
                 async for line in response.aiter_lines():
-                    name, _, value = line.partition(": ")
-                    if name == "id":
-                        headers["Last-Event-ID"] = value
-                    if name == "data":
-                        print(value)
-                        if wanted in value:
-                            break
+                    if line.startswith("id: "):
+                        headers["Last-Event-ID"] = line.removeprefix("id: ")
+                    if line.startswith("data: "):
+                        print(line.removeprefix("data: "))
+                    if last in line:
+                        break
     server.should_exit = True
     await serving
 

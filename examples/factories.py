@@ -20,10 +20,6 @@ def begin(client: Annotated[str, telex.Depends(open_client, scope="process")]) -
     print("committed")
 
 
-router = telex.Router()
-
-
-@router.command("pay")
 async def pay(cents: int, tx: Annotated[str, telex.Depends(begin)]) -> str:
     """Pay in a transaction."""
     return f"{cents} cents paid in {tx}"
@@ -33,7 +29,7 @@ async def main(url: str | None) -> None:
     """Call the command as it is, and as a test does."""
     for overrides in ({}, {begin: lambda: "a test"}):
         hub = telex.Hub(url, overrides=overrides)
-        hub.include_router(router)
+        hub.command("pay")(pay)
         async with hub:
             print(await hub.call("pay", 700))
 
