@@ -31,7 +31,14 @@ class Processing(msgspec.Struct, frozen=True):
     @property
     def internal(self) -> bool:
         """True for a topic of telex that no program publishes to."""
-        return self.patterns[0].startswith("$") and not self.patterns[0].endswith(":request")
+        return self.patterns[0].startswith("$") and not self.is_command
+
+    @property
+    def is_command(self) -> bool:
+        """True for a command: its call returns a `telex.Outcome` and raises no error of the command. None is returned
+        for a command that another process has carried out.
+        """
+        return self.patterns[0].startswith("$command:") and self.patterns[0].endswith(":request")
 
 
 def itself(message: Message[Any]) -> Message[Any]:

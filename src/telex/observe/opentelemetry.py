@@ -127,7 +127,7 @@ class OpenTelemetry:
         span = self._tracer.start_span(
             f"process {pattern}", self._extracted(carry), trace.SpanKind.CONSUMER, attributes
         )
-        return _Scope(span, self._injected(span, carry)).call(invoke, argument)
+        return _Scope(span, self._injected(span, carry), of.is_command).call(invoke, argument)
 
     def _processed_batch(
         self, invoke: Invoke, messages_of: Callable[[Any], Sequence[Message[Any]]], of: Processing, argument: Any
@@ -170,12 +170,13 @@ class OpenTelemetry:
 
 class _Scope:
     """A span that is current while code runs. `step` makes it current for synchronous code, `finished` for a coroutine;
-    `end` ends it.
+    `end` ends it. ``is_command``: the result of `call` is an outcome, whose error is that of the span.
     """
 
-    def __init__(self, span: Span, carry: Mapping[str, str]) -> None:
+    def __init__(self, span: Span, carry: Mapping[str, str], is_command: bool = False) -> None:
         self.span = span
         self.carry = carry
+        self._is_command = is_command
         self._ended = False
 
     @contextmanager
@@ -205,6 +206,10 @@ class _Scope:
         """Await the result of a call in the span, and end the span."""
         with self.step():
             value = await result
+        if self._is_command and value is not None and value.error is not None:
+            self._failed(value.error.type, value.error.message)
+            event = {"exception.type": value.error.type, "exception.message": value.error.message}
+            self.span.add_event("exception", event)
         self.end()
         return value
 
@@ -214,11 +219,14 @@ class _Scope:
             return
         self._ended = True
         if error is not None:
-            self.span.set_attribute("error.type", type(error).__qualname__)
-            self.span.set_status(trace.Status(trace.StatusCode.ERROR, str(error)))
+            self._failed(type(error).__qualname__, str(error))
             if isinstance(error, Exception):
                 self.span.record_exception(error)
         self.span.end()
+
+    def _failed(self, kind: str, text: str) -> None:
+        self.span.set_attribute("error.type", kind)
+        self.span.set_status(trace.Status(trace.StatusCode.ERROR, text))
 
     def __enter__(self) -> None:
         self._entered = self.step()

@@ -136,6 +136,31 @@ async def test_a_handler_that_raises_ends_its_span_as_an_error(tmp_path: Path, s
     assert span.events[0].name == "exception"
 
 
+@pytest.mark.parametrize("once", [False, True])
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+async def test_a_command_that_fails_ends_its_span_as_an_error(
+    engine: str, once: bool, tmp_path: Path, spans: Spans
+) -> None:
+    hub = hub_on(engine, tmp_path, spans)
+
+    @hub.command("pay", once=once)
+    async def pay(content: int) -> None:
+        raise telex.CommandError("card declined", code="declined")
+
+    async with hub:
+        with pytest.raises(telex.CommandFailed):
+            await hub.call("pay", 1, key="k" if once else None)
+        await hub.idle()
+    span = spans.named("process $command:pay:request")
+    assert (span.status.status_code.name, span.status.description) == ("ERROR", "card declined")
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "CommandError"
+    assert dict(span.events[0].attributes or {}) == {
+        "exception.type": "CommandError",
+        "exception.message": "card declined",
+    }
+
+
 async def test_a_publish_that_fails_ends_its_span_as_an_error(tmp_path: Path, spans: Spans) -> None:
     hub = hub_on("sqlite", tmp_path, spans)
     async with hub:

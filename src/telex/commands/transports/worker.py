@@ -136,12 +136,15 @@ class EngineWorker:
         waiting = self._gates[name].waiting
         return any(len(consumers[level].leased.by_token) > begun.count(level) + waiting(level) for level in levels)
 
-    async def _serve(self, server: CommandServer, message: Message[Any], delivery: Context[Any]) -> None:
+    async def _serve(
+        self, server: CommandServer, message: Message[Any], delivery: Context[Any]
+    ) -> Outcome[Any] | None:
+        """Carry out a command, and return its outcome for observers; None when another worker has it."""
         control = self._controls[server.command.name]
         if not control.ready:
             await control.wait()
         if delivery.attempt > 1 and await self._has_ended(message):
-            return
+            return None
         invocation = self._invocation(server, message, delivery)
         id = invocation.id
         self.invocations[id] = invocation
@@ -149,8 +152,8 @@ class EngineWorker:
             ended = await self._ended_before(server, invocation, control)
             if ended is not None:
                 await self._repeat(invocation, ended)
-            else:
-                await self._work(server, invocation, delivery)
+                return None
+            return await self._work(server, invocation, delivery)
         except asyncio.CancelledError:
             if not server.runs_once and self._runtime.closed:  # the hub closes
                 await self.spare(invocation)
@@ -166,9 +169,11 @@ class EngineWorker:
             if invocation.throttle is not None:
                 invocation.throttle.close()
 
-    async def _work(self, server: CommandServer, invocation: Invocation, delivery: Context[Any]) -> None:
-        """Carry out a command and publish its outcome. When another worker has the command now, that worker publishes
-        the outcome instead.
+    async def _work(
+        self, server: CommandServer, invocation: Invocation, delivery: Context[Any]
+    ) -> Outcome[Any] | None:
+        """Carry out a command, publish its outcome and return it. When another worker has the command now, that worker
+        publishes the outcome instead, and None is returned.
         """
         outcome = self._refused(server, invocation) or await self._exhausted(server, invocation, delivery)
         if outcome is None:
@@ -177,12 +182,13 @@ class EngineWorker:
             await server.finish(invocation, outcome)
         if not invocation.announced:
             if not await self._is_leased(server, invocation):
-                return
+                return None
             outcome = await self._announce(server, invocation, outcome)
         server.succeeded += outcome.error is None and not outcome.replayed
         self._inbox.settle(outcome, invocation.cause)
         if invocation.cancelled:
             await self._jobs.records.end_cancel(invocation.command, invocation.id)
+        return outcome
 
     def _invocation(self, server: CommandServer, message: Message[Any], delivery: Context[Any]) -> Invocation:
         headers = message.headers
