@@ -268,8 +268,8 @@ class Prometheus:
 
 
 TEXTS = {
-    "delivered": "Calls of a handler that returned or raised.",
-    "failed": "Calls of a handler that raised.",
+    "delivered": "Messages whose call returned or raised; each attempt counts, and each message of a batch.",
+    "failed": "Messages whose call raised; each attempt counts.",
     "lost": "Messages that a handler missed, because it was too slow.",
     "retried": "Calls after which the message is retried.",
     "dead": "Messages that became dead letters.",
