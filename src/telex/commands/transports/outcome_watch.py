@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from contextvars import Context
 from functools import partial
 from typing import Any
 from weakref import WeakSet
@@ -46,7 +47,7 @@ class OutcomeWatch:
             subscription = topic.subscribe(overflow="catch_up", report_lost=True)
             enter(subscription)
             work.append(self._follow(subscription))
-        self._tasks[name] = [start_task(each, name=f"telex watches {name}") for each in work]
+        self._tasks[name] = [start_task(each, name=f"telex watches {name}", context=Context()) for each in work]
 
     async def _follow(self, subscription: AnySubscription[Any, Any]) -> None:
         try:

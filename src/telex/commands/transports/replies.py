@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextvars import Context
 from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
@@ -95,9 +96,9 @@ class ReplyInbox:
             registry.begin()
             subscription = self._runtime.topic(f"$inbox:{self._id}").subscribe(overflow="catch_up", report_lost=True)
             enter(subscription)
-            self._reading = start_task(self._read(subscription), name="telex inbox")
+            self._reading = start_task(self._read(subscription), name="telex inbox", context=Context())
         sweeping = keep_doing("the inboxes of hubs that were killed were left", self._sweep, pause=SWEEP_SECONDS)
-        self.sweeping = start_task(sweeping, name="telex sweeps inboxes")
+        self.sweeping = start_task(sweeping, name="telex sweeps inboxes", context=Context())
 
     async def _sweep(self) -> None:
         """Remove the inboxes of hubs that were killed."""

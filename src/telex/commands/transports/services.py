@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from contextvars import Context
 from itertools import islice
 
 import msgspec
@@ -65,7 +66,9 @@ class ServiceRegistry:
         """Write a heartbeat now, and then one every `HEARTBEAT_SECONDS`."""
         if self.beating is not None:
             self.beating.cancel()
-        self.beating = start_task(keep_doing("the heartbeat of this hub", self._beat), name="telex heartbeats")
+        # The context of the command that was sent first would stay, and its trace would be in log records.
+        beating = keep_doing("the heartbeat of this hub", self._beat)
+        self.beating = start_task(beating, name="telex heartbeats", context=Context())
 
     async def _beat(self) -> None:
         while True:

@@ -136,9 +136,7 @@ class EngineWorker:
         waiting = self._gates[name].waiting
         return any(len(consumers[level].leased.by_token) > begun.count(level) + waiting(level) for level in levels)
 
-    async def _serve(
-        self, server: CommandServer, message: Message[Any], delivery: Context[Any]
-    ) -> Outcome[Any] | None:
+    async def _serve(self, server: CommandServer, message: Message[Any], delivery: Context[Any]) -> Outcome[Any] | None:
         """Carry out a command, and return its outcome for observers; None when another worker has it."""
         control = self._controls[server.command.name]
         if not control.ready:
@@ -169,9 +167,7 @@ class EngineWorker:
             if invocation.throttle is not None:
                 invocation.throttle.close()
 
-    async def _work(
-        self, server: CommandServer, invocation: Invocation, delivery: Context[Any]
-    ) -> Outcome[Any] | None:
+    async def _work(self, server: CommandServer, invocation: Invocation, delivery: Context[Any]) -> Outcome[Any] | None:
         """Carry out a command, publish its outcome and return it. When another worker has the command now, that worker
         publishes the outcome instead, and None is returned.
         """

@@ -1,7 +1,10 @@
 """The reply inbox of a hub: outcomes that are large, lost, late or unreadable."""
 
 import asyncio
+import gc
 import time
+import weakref
+from contextvars import ContextVar
 from typing import Any
 
 import msgspec
@@ -31,6 +34,30 @@ async def test_a_large_result_reaches_its_sender(file: str) -> None:
             assert outcome.result == "x" * size
         async for message in worker.topic("$command:large:outcome").history():
             assert message.size < 1000, "what is sent about names the record that has it"
+
+
+async def test_the_context_of_the_first_sender_is_not_kept(file: str) -> None:
+    class Request: ...
+
+    async def send() -> weakref.ref[Request]:
+        request = Request()
+        current.set(request)
+        ticket = await sender.send("echo", 1)
+        await (await sender.ticket(ticket.id)).result()
+        return weakref.ref(request)
+
+    current: ContextVar[Request] = ContextVar("current")
+    worker = telex.Hub(file)
+
+    @worker.command("echo")
+    async def echo(number: int) -> int:
+        return number
+
+    async with worker, telex.Hub(file) as sender:
+        request = await asyncio.create_task(send())
+        await sender.idle()
+        gc.collect()
+        assert request() is None
 
 
 async def test_the_inboxes_of_killed_hubs_are_removed(file: str) -> None:
