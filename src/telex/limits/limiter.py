@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b
+from math import inf
 from time import time
 
 import msgspec
@@ -35,8 +36,8 @@ class KeyUse(msgspec.Struct, eq=False):
     lock: asyncio.Lock
     used: int = 0
     held: int = 0
-    looked: float = 0.0
-    """The time of the last look at the record."""
+    looked: float = -inf
+    """The time of the last look at the record. While a write is not known to be stored, it is long ago."""
     insists: bool = False
     asking: int = 0
     is_returning: bool = False
@@ -147,7 +148,7 @@ class Limiter:
                 record = await records.get(self._bucket, at)
                 known = (KeyState(), 0) if record is None else (decode(record.value), record.revision)
             state, revision = known
-            use.looked = asyncio.get_running_loop().time()
+            looked = asyncio.get_running_loop().time()
             others = [id for id in state.slots if id != self._holder.id]
             gone = await self._holder.gone(others) if others and want else []
             request = CallRequest(self._holder.id, use.used, want, gone, use.insists)
@@ -156,7 +157,9 @@ class Limiter:
                 self._remember(key, state, revision)
                 break
             expires = self._expires(decision.state, now())
-            # Before the write: after an error, or cancelled, the record may have the slots.
+            # Before the write: after an error, or cancelled, the record may have the slots. A call that took a kept
+            # slot now would not be in the record.
+            use.looked = -inf
             use.held = max(use.held, decision.state.slots.get(self._holder.id, 0))
             written = await records.put(self._bucket, at, encode(decision.state), revision, expires)
             if written is not None:
@@ -164,7 +167,7 @@ class Limiter:
                 self._holder.forget(gone)
                 break
             known = None
-        use.insists = decision.gave_way
+        use.looked, use.insists = looked, decision.gave_way
         use.used += decision.granted if self.rule.concurrency is not None else 0
         use.held = decision.state.slots.get(self._holder.id, 0)
         return decision

@@ -137,6 +137,39 @@ def test_slots_whose_write_failed_are_given_back() -> None:
     clock.run(main)
 
 
+def test_a_kept_slot_is_not_taken_while_it_is_given_back() -> None:
+    class Slow:
+        """Records whose writes begin, and are stored when ``go`` is set."""
+
+        def __init__(self, inner: object) -> None:
+            self.inner, self.begun, self.go = inner, asyncio.Event(), asyncio.Event()
+
+        async def get(self, bucket: str, key: str) -> Record | None:
+            return await self.inner.get(bucket, key)  # type: ignore[attr-defined,no-any-return]
+
+        async def put(self, bucket: str, key: str, *arguments: object) -> int | None:
+            self.begun.set()
+            await self.go.wait()
+            return await self.inner.put(bucket, key, *arguments)  # type: ignore[attr-defined,no-any-return]
+
+    async def main(runtime: Runtime) -> None:
+        runtime.engine.records = slow = Slow(runtime.engine.records)  # type: ignore[assignment]
+        slow.go.set()
+        async with processes(runtime) as (one, two):
+            first, second = limiter(one, concurrency=1), limiter(two, concurrency=1)
+            assert (await first.ask("k", 1)).count == 1
+            slow.go.clear()
+            slow.begun.clear()
+            first.ended("k")
+            await slow.begun.wait()
+            taken = first.take_kept("k", 1)
+            slow.go.set()
+            await asyncio.sleep(0.01)
+            assert taken + (await second.ask("k", 1)).count == 1
+
+    clock.run(main)
+
+
 def test_records_of_keys_that_limit_nothing_any_more_expire() -> None:
     async def main(runtime: Runtime) -> None:
         expiring: list[float | None] = []
