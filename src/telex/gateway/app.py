@@ -89,7 +89,7 @@ class Gateway(Endpoint):
         self._authorizer = function(authorizer, "authorizer", "it must be a function of the rules and the peer")
         self._check = handshake_check(origins, hosts, local)
         self._connections: set[Connection] = set()
-        self._entering = 0  # connections whose handshake is not answered yet
+        self._places = 0  # the clients that are served, or whose handshake is not answered yet
         self._sweeper = SocketSweeper(limits.close_timeout)
         self._none_left = asyncio.Event()
         self._closing = False
@@ -109,20 +109,18 @@ class Gateway(Endpoint):
         if problem is not None:
             await self._refuse(websocket, peer, problem)
             return
-        if self._closing or len(self._connections) + self._entering >= self.limits.connections:
+        if self._closing or self._places >= self.limits.connections:
             code = CloseCode.RESTART if self._closing else CloseCode.FULL
             self._refused += 1
             await websocket.accept()
             await websocket.close(code, "come back later")
             return
-        with self._sweeper.served(scope):
-            authorizer = await self._admit(websocket, peer)
-            if authorizer is None:
-                return
-            try:
-                await self._serve(websocket, authorizer)
-            finally:
-                await self._call_gone(authorizer)
+        self._places += 1
+        try:
+            with self._sweeper.served(scope):
+                await self._admit(websocket, peer)
+        finally:
+            self._places -= 1
 
     async def aclose(self) -> None:
         """Refuse new connections, close all connections with `CloseCode.RESTART`, and wait until they have ended."""
@@ -144,31 +142,38 @@ class Gateway(Endpoint):
             closed=dict(self._closed),
         )
 
-    async def _admit(self, websocket: WebSocket, peer: Peer) -> Authorizer | None:
-        """Create the authorizer and answer the handshake. Return None when the client was refused or has gone."""
-        authorizer: Authorizer | None = None
-        self._entering += 1
+    async def _admit(self, websocket: WebSocket, peer: Peer) -> None:
+        authorizer = await self._authorize(websocket, peer)
+        if authorizer is None:
+            return
         try:
             async with asyncio.timeout(self.limits.operation_timeout):
-                authorizer = await ask(self._authorizer, self.rules, peer)
-                authorizer.hub = self.hub
                 await websocket.accept()
+        except (WebSocketDisconnect, RuntimeError, OSError) as error:  # the client has gone, or TimeoutError
+            log.warning("a handshake of %s was not completed: %r", peer.address, error)
+            self._refused += 1
+        else:
+            await self._serve(websocket, authorizer)
+        finally:
+            await self._call_gone(authorizer)
+
+    async def _authorize(self, websocket: WebSocket, peer: Peer) -> Authorizer | None:
+        """Return the authorizer of a client, or None when the client was refused."""
+        try:
+            async with asyncio.timeout(self.limits.operation_timeout):
+                authorizer: Authorizer = await ask(self._authorizer, self.rules, peer)
         except Refused as refused:
             await self._refuse(websocket, peer, refused.problem)
+            return None
         except (TimeoutError, HookFailed, *UNAVAILABLE) as error:
             log.error("a handshake of %s failed", peer.address, exc_info=error.__cause__ or error)
             self._refused += 1
             with suppress(WebSocketDisconnect, RuntimeError, OSError):
-                if authorizer is None:
-                    await websocket.accept()
-                    await websocket.close(CloseCode.FAULT, "the server failed")
-        else:
-            return authorizer
-        finally:
-            self._entering -= 1
-        if authorizer is not None:
-            await self._call_gone(authorizer)
-        return None
+                await websocket.accept()
+                await websocket.close(CloseCode.FAULT, "the server failed")
+            return None
+        authorizer.hub = self.hub
+        return authorizer
 
     async def _serve(self, websocket: WebSocket, authorizer: Authorizer) -> None:
         connection = Connection(websocket, authorizer, self.limits, self._frame_cache, self._quota)

@@ -237,14 +237,15 @@ class Connection:
             subscription = self.authorizer.hub.topic(topic).subscribe(
                 start=parse_since(request.since), overflow="catch_up", report_lost=True
             )
+            # The next frame is read after the subscription has begun, so that the subscription gets messages that the
+            # client publishes next.
+            joined = asyncio.Event()
+            self._followers[topic] = self._start(self._follow(request, subscription, joined))
+            await joined.wait()
         except BaseException:
+            await self._leave(topic)
             self._session.leave(topic)
             raise
-        # The next frame is read after the subscription has begun, so that the subscription gets messages that the
-        # client publishes next.
-        joined = self._loop.create_future()
-        self._followers[topic] = self._start(self._follow(request, subscription, joined))
-        await joined
 
     async def _leave(self, topic: str) -> None:
         follower = self._followers.get(topic)
@@ -253,33 +254,34 @@ class Connection:
             await asyncio.wait([follower])
 
     async def _follow(
-        self, request: Subscribe, subscription: ReportingSubscription[Any], joined: asyncio.Future[None]
+        self, request: Subscribe, subscription: ReportingSubscription[Any], joined: asyncio.Event
     ) -> None:
         topic = request.topic
         try:
             async with subscription:
                 self._send(Subscribed(topic, str(subscription.position), subscription.waiting, request.ref))
-                joined.set_result(None)
-                await self._catch_up(topic, subscription)
-                async for batch in subscription.batches(self.limits.batch):
-                    if not await self._may_read(topic):
-                        break
-                    for frame in self._frames(topic, subscription, batch, keep=True):
-                        self._enqueue(frame)
+                joined.set()
+                if await self._catch_up(topic, subscription):
+                    async for batch in subscription.batches(self.limits.batch):
+                        if not await self._may_read(topic):
+                            break
+                        for frame in self._frames(topic, subscription, batch, keep=True):
+                            self._enqueue(frame)
             self._send(Ended(topic))
         except UNAVAILABLE as error:
             self._send(refusal(refusal_for(error), request.ref))
-            if joined.done():
+            if joined.is_set():
                 self._send(Ended(topic))
         finally:
             self._session.leave(topic)
             self._followers.pop(topic, None)
-            if not joined.done():
-                joined.set_result(None)
+            joined.set()
 
-    async def _catch_up(self, topic: str, subscription: ReportingSubscription[Any]) -> None:
-        """Send the missed messages as fast as the client reads. One subscription of the connection at a time does this,
-        with one frame at a time, so that many subscriptions hold one frame in memory.
+    async def _catch_up(self, topic: str, subscription: ReportingSubscription[Any]) -> bool:
+        """Send the missed messages as fast as the client reads. Return false when the client has lost the permission.
+
+        One subscription of the connection at a time does this, with one frame at a time, so that many subscriptions
+        hold one frame in memory.
         """
         limit = FIRST_MESSAGES
         while subscription.waiting:
@@ -287,17 +289,18 @@ class Connection:
                 await self._outbox.drained()
                 batch = await receive_waiting(subscription, limit)
                 if not batch:
-                    return
+                    break
                 size = 0
                 for frame in self._frames(topic, subscription, batch, keep=False):
                     await self._outbox.drained()
                     if not await self._may_read(topic):
-                        return
+                        return False
                     self._enqueue(frame)
                     size += len(frame)
                 # The messages of a batch stay in memory while the batch is sent: about as many bytes as the outbox may
                 # hold.
                 limit = max(1, min(self.limits.batch, self.limits.outbox_bytes * len(batch) // max(1, size)))
+        return True
 
     def _frames(
         self, topic: str, subscription: ReportingSubscription[Any], batch: Sequence[Any], *, keep: bool
@@ -329,6 +332,6 @@ class Connection:
         is sent.
         """
         for topic in list(self._followers):
-            if not await self._may_read(topic):
+            if not await self._may_read(topic) and topic in self._followers:
                 await self._leave(topic)
                 self._send(Ended(topic))

@@ -80,6 +80,26 @@ async def test_an_authorizer_is_told_that_it_is_over_once() -> None:
     assert gone == ["/ws"]
 
 
+async def test_an_authorizer_is_told_when_the_handshake_cannot_be_answered() -> None:
+    gone = asyncio.Event()
+
+    class Noted(Authorizer):
+        def gone(self) -> None:
+            gone.set()
+
+    async def send(message: object) -> None:
+        raise OSError("the client has gone")
+
+    async def receive() -> dict[str, object]:
+        return {"type": "websocket.connect"}
+
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, authorizer=Noted)
+        await gateway(WebSocketClient(gateway).scope, receive, send)
+        assert gone.is_set()
+        assert gateway.statistics().refused == 1
+
+
 OPEN = AccessRules(publish=(">",), subscribe=(">",))
 
 

@@ -101,6 +101,20 @@ async def test_missed_messages_are_not_sent_once_the_permission_is_lost() -> Non
         assert [frame["op"] for frame in frames] == ["hello", "subscribed", "ended"]
 
 
+async def test_a_permission_that_is_missing_once_ends_a_subscription_that_catches_up() -> None:
+    answers = iter([True, False])
+
+    class Once(Authorizer):
+        def sees(self, topic: str) -> object:
+            return next(answers, True)
+
+    async with telex.Hub() as hub, WebSocketClient(Gateway(hub, authorizer=Once)) as client:
+        hub.topic("a").publish_nowait("missed")
+        await client.ask("subscribe", topic="a", since="earliest")
+        assert await client.receive() == {"op": "ended", "topic": "a"}
+        assert hub.statistics().subscribers == 0
+
+
 OPEN = AccessRules(publish=(">",), subscribe=(">",))
 
 

@@ -27,6 +27,27 @@ async def test_an_operation_that_takes_too_long_is_answered_with_timeout() -> No
 OPEN = AccessRules(publish=(">",), subscribe=(">",))
 
 
+async def test_a_subscription_that_does_not_begin_in_time_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = asyncio.Event()
+
+    async def slow(subscription: telex.ReportingSubscription[object]) -> object:
+        await engine.wait()
+        return subscription
+
+    async with telex.Hub() as hub:
+        gateway = Gateway(hub, rules=OPEN, limits=Limits(operation_timeout=0.01))
+        async with WebSocketClient(gateway) as client:
+            with monkeypatch.context() as patch:
+                patch.setattr(telex.ReportingSubscription, "__aenter__", slow)
+                answer = await client.ask("subscribe", topic="a")
+                assert (answer["op"], answer["code"]) == ("error", "timeout")
+                engine.set()
+                assert (await client.ask("ping"))["op"] == "pong"
+            assert (await client.ask("subscribe", topic="a"))["op"] == "subscribed"
+
+
 async def test_many_subscriptions_that_catch_up_are_encoded_one_at_a_time() -> None:
     patterns = ["a:b:c", "*:b:c", "a:*:c", "a:b:*", "*:*:c", "*:b:*", "a:*:*", "*:*:*", "a:>", ">"]
     # Room for one frame of about `batch_bytes`, and not for two.
