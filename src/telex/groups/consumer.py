@@ -72,6 +72,7 @@ class GroupConsumer:
         self._concurrency = 0
         self._prefetch = 0
         self._fetched_at = 0.0
+        self._has_grown = False  # True when the prefetch has grown since the last full fetch
         self._waiter: Waiter | None = None  # of `_fetch`
         self._is_full = False  # True while `_fetch` waits for room
         self._is_joined = False
@@ -290,9 +291,13 @@ class GroupConsumer:
             self._prefetch //= 2
         elif len(fetched.deliveries) == room:
             since, took, self._fetched_at = now - self._fetched_at, now - asked, now
+            grown, self._has_grown = self._has_grown, False
+            if grown and self.leased.by_token:
+                return  # this fetch has filled the room of the growth, and the handlers have had messages meanwhile
             if since < max(QUICK_SECONDS, QUICK_FETCHES * took):
                 most = MAX_PREFETCH if took < LONG_SECONDS else MAX_LONG_PREFETCH
                 self._prefetch = min(most, 2 * self._prefetch + 1)
+                self._has_grown = True
             elif since > max(SLOW_SECONDS, SLOW_FETCHES * took):
                 self._prefetch //= 2
 
