@@ -11,7 +11,8 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from html import escape
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 from urllib.parse import urlsplit
 
 import msgspec
@@ -127,6 +128,10 @@ class _Writer:
         followed, outcomes = self._channel(f"{prefix}:outcome", (), outcome)
         sent = {"action": "send", "channel": followed, "messages": outcomes, "title": f"outcomes of {name}"}
         self._operation(f"outcome {name}", sent)
+        if command.streams:
+            stream, parts = self._channel(f"$stream:{name}:*", _types(command.gives))
+            sent = {"action": "send", "channel": stream, "messages": parts, "title": f"parts of {name}"}
+            self._operation(f"stream {name}", sent)
 
     def _operation(self, name: str, operation: Data) -> None:
         self._operations[self._operation_keys.key(name)] = operation
@@ -187,7 +192,7 @@ class _Schemas:
     def outcome(self, command: Command) -> Data:
         """Return the schema of the outcome of a command."""
         gives = command.gives
-        result: Data = {} if gives is None else self.of(gives.declared)
+        result: Data = {"type": "integer"} if command.streams else {} if gives is None else self.of(gives.declared)
         failure = {
             "type": ["object", "null"],
             "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
@@ -214,7 +219,7 @@ class _Schemas:
     def _add(self, schema: Data, components: Mapping[str, Data]) -> Data:
         """Add components, and rename those whose name another class has."""
         renamed: dict[str, str] = {}
-        for name, component in components.items():
+        for name, component in _without_discriminators(components).items():
             key, number = name, 1
             while key in self.components and self.components[key] != component:
                 number += 1
@@ -225,7 +230,7 @@ class _Schemas:
             for new in renamed.values():
                 key = new.removeprefix(_SCHEMAS)
                 self.components[key] = _renamed(self.components[key], renamed)
-        return _renamed(schema, renamed)  # type: ignore[no-any-return]  # a dict stays a dict
+        return _renamed(_without_discriminators(schema), renamed)  # type: ignore[no-any-return]  # a dict stays a dict
 
 
 def _renamed(data: Any, names: Mapping[str, str]) -> Any:
@@ -236,12 +241,33 @@ def _renamed(data: Any, names: Mapping[str, str]) -> Any:
     return [_renamed(each, names) for each in data] if isinstance(data, list) else data
 
 
+def _without_discriminators(data: Any) -> Any:
+    """Return schemas without the ``discriminator`` objects of OpenAPI, which AsyncAPI does not allow. The tag of each
+    member of a union is a constant in its own schema.
+    """
+    if isinstance(data, dict):
+        return {
+            key: _without_discriminators(value)
+            for key, value in data.items()
+            if key != "discriminator" or not isinstance(value, dict) or "propertyName" not in value
+        }
+    return [_without_discriminators(each) for each in data] if isinstance(data, list) else data
+
+
 def _types(content: Content[Any] | None) -> tuple[Any, ...]:
     return () if content is None else (content.declared,)
 
 
 def _name(declared: Any) -> str:
-    return declared.__name__ if isinstance(declared, type) else str(declared).replace("typing.", "")
+    """Return the name of a type as a program writes it, without modules and annotations."""
+    origin, arguments = get_origin(declared), get_args(declared)
+    if origin is Annotated:
+        return _name(arguments[0])
+    if origin in (Union, UnionType):
+        return " | ".join(map(_name, arguments))
+    if origin is None or not arguments:
+        return declared.__name__ if isinstance(declared, type) else str(declared).removeprefix("typing.")
+    return f"{_name(origin)}[{', '.join(map(_name, arguments))}]"
 
 
 def _described(title: str, function: object) -> Data:
@@ -293,7 +319,7 @@ def page(written: Mapping[str, Any]) -> str:
     info = written["info"]
     title = escape(f"{info['title']} {info['version']}")
     parts = [f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>']
-    parts.append(f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><h1>{title}</h1>')
+    parts.append(f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style><main><h1>{title}</h1>')
     server = written["servers"]["engine"]
     parts.append(f"<p>Server: <code>{escape(server['protocol'])}://{escape(server['host'])}</code></p>")
     parts.append("<h2>Operations</h2>")
@@ -302,7 +328,9 @@ def page(written: Mapping[str, Any]) -> str:
     parts.append("<h2>Schemas</h2>")
     schemas = written["components"]["schemas"].items()
     parts += [f"<section><h3>{escape(name)}</h3>{_code(schema)}</section>" for name, schema in schemas]
-    parts.append(f"<h2>Document</h2><details><summary>AsyncAPI {VERSION}</summary>{_code(written)}</details></html>")
+    parts.append(
+        f"<h2>Document</h2><details><summary>AsyncAPI {VERSION}</summary>{_code(written)}</details></main></html>"
+    )
     return "\n".join(parts)
 
 
@@ -323,4 +351,5 @@ def _operation_lines(key: str, operation: Mapping[str, Any], channels: Mapping[s
 
 
 def _code(data: object) -> str:
-    return f"<pre><code>{escape(msgspec.json.format(msgspec.json.encode(data)).decode())}</code></pre>"
+    # In the order of the tab key, so that a keyboard scrolls it.
+    return f"<pre tabindex=0><code>{escape(msgspec.json.format(msgspec.json.encode(data)).decode())}</code></pre>"

@@ -1,12 +1,13 @@
 """The AsyncAPI document of a hub, and its page."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
+import msgspec
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 import telex
 from telex.ext.asyncapi import POLICY, document, page
@@ -122,6 +123,53 @@ def test_commands_receive_and_reply() -> None:
     (outcome,) = [resolved(each["$ref"]) for each in reply["messages"]]
     assert outcome["payload"]["properties"]["result"] == {"type": "array", "items": {"type": "string"}}
     assert operation("outcome_report_build")["action"] == "send"
+
+
+def test_a_command_that_yields_sends_parts_and_its_result_is_their_number() -> None:
+    hub = telex.Hub("memory://")
+
+    @hub.command("complete")
+    async def complete(prompt: str) -> AsyncIterator[Item]:
+        yield Item(name=prompt)
+
+    written = document(hub)
+    (parts,) = written["channels"]["stream_complete"]["messages"].values()
+    assert (parts["name"], parts["payload"]["title"]) == ("Item", "Item")
+    assert written["channels"]["stream_complete"]["address"] == "$stream:complete:{part3}"
+    assert written["operations"]["stream_complete"]["action"] == "send"
+    outcome = written["channels"]["command_complete_outcome"]["messages"]["Outcome"]["payload"]
+    assert outcome["properties"]["result"] == {"type": "integer"}
+
+
+class Cat(msgspec.Struct, tag=True):
+    discriminator: str
+
+
+class Dog(msgspec.Struct, tag=True):
+    name: str
+
+
+class Tabby(BaseModel):
+    kind: Literal["tabby"]
+
+
+class Poodle(BaseModel):
+    kind: Literal["poodle"]
+
+
+@pytest.mark.parametrize(
+    ("pet", "name"),
+    [(Cat | Dog, "Cat | Dog"), (Annotated[Tabby | Poodle, Field(discriminator="kind")], "Tabby | Poodle")],
+)
+def test_a_tagged_union_has_no_discriminator_of_openapi(pet: Any, name: str) -> None:
+    hub = telex.Hub("memory://")
+    hub.topic("pets", pet)
+    written = document(hub)
+    (message,) = written["channels"]["pets"]["messages"].values()
+    assert message["name"] == name
+    assert "propertyName" not in str(written)
+    if name == "Cat | Dog":
+        assert "discriminator" in written["components"]["schemas"]["Cat"]["properties"], "a field of the program"
 
 
 def test_the_server_has_no_password() -> None:
