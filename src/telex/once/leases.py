@@ -218,8 +218,11 @@ class Lease:
         # While the store cannot be reached, this worker keeps the key until the lease has run out by its own clock.
         if monotonic() - self.renewed > self.entry.lease:
             self.lost = True
-        if self.lost and self._on_lost is not None:
-            self._on_lost()
+        if self.lost:
+            self._leases.forget(self)
+            on_lost, self._on_lost = self._on_lost, None  # once: the handler may await while it cleans up
+            if on_lost is not None:
+                on_lost()
 
     async def stop(self) -> None:
         """Stop renewing, and wait for a renewal that runs: it changes the revision."""

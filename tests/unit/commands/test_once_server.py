@@ -1,6 +1,7 @@
 """Commands that run once, on each engine: one outcome for each key, whatever becomes of workers and senders."""
 
 import asyncio
+import contextlib
 import random
 import time
 from collections.abc import AsyncIterator
@@ -324,6 +325,36 @@ async def test_a_worker_that_lost_its_lease_is_cancelled(url: str, gate: Gate) -
         with pytest.raises(telex.CommandFailed, match="X: gone"):
             await ticket
     assert not gate.passed
+
+
+async def test_a_worker_that_lost_its_lease_is_cancelled_once(gate: Gate) -> None:
+    hub = telex.Hub()
+    cancelled = []
+
+    @hub.command("build", once=True, lease=0.1)
+    async def build(number: int) -> int:
+        with contextlib.suppress(asyncio.CancelledError):
+            await gate.pass_through()
+        while len(cancelled) < 6:  # it cleans up for longer than its lease
+            try:
+                await asyncio.sleep(0.02)
+            except asyncio.CancelledError:
+                cancelled.append("again")
+            else:
+                cancelled.append("-")
+        return number
+
+    async with hub:
+        ticket = await hub.send("build", 1, key="a")
+        await gate.reached.wait()
+        written = None
+        while written is None:  # between two of its renewals
+            entry, revision = await entry_of(hub, "build", "a")
+            done = Entry("done", entry.fingerprint, 2, "other", 60, msgspec.Raw(b"7"), completed=1.0, expires=9e9)
+            written = await records_of(hub).put("once:build", "a", encode(done), revision)
+        assert await ticket == 7
+        assert hub.statistics().commands[0].fenced < 3
+    assert set(cancelled) == {"-"}
 
 
 async def test_a_worker_that_is_closed_gives_the_key_back(file: str, gate: Gate) -> None:
