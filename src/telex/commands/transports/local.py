@@ -112,11 +112,17 @@ class LocalTransport:
         name = request.name
         if request.duplicate == "reject":
             await self._refuse_running(request)
-        while self.is_full(name):
-            await self.queues[name].room()
-            if self._closed:
-                raise Closed("this hub", "it was closed while the command waited for room")
-        return self._accept(request, at_once=False)
+        queue = self.queues.get(name)
+        if queue is None or not queue.is_full:
+            return self._accept(request, at_once=False)
+        try:
+            while queue.is_full:
+                await queue.room()
+                if self._closed:
+                    raise Closed("this hub", "it was closed while the command waited for room")
+            return self._accept(request, at_once=False)
+        finally:
+            queue.admit()  # the next sender: this one has given up, or a command under a known key takes no room
 
     async def call(self, request: Request) -> PendingOutcome[Any]:
         """Accept a command, and start its handler within this turn of the event loop if possible."""

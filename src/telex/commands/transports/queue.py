@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections import OrderedDict
 from operator import attrgetter
 from typing import Any
 
@@ -47,7 +48,7 @@ class CommandQueue:
         self.keys: dict[str, list[Invocation]] = {}
         """The commands of each key: the first one runs, the others wait for its outcome."""
         self._most: float = server.command.concurrency if server.gate is None else math.inf
-        self._senders: list[asyncio.Future[None]] = []  # the senders that wait for room
+        self._senders: OrderedDict[asyncio.Future[None], None] = OrderedDict()  # those that wait for room, in order
         self._outcomes: Topic[Any] = runtime.topic(f"$command:{name}:outcome")
         self._progress: Topic[Any] = runtime.topic(f"$command:{name}:progress")
         of = Processing(name, (f"$command:{name}:request",), None, attrgetter("carried"), attrgetter("message"))
@@ -68,17 +69,31 @@ class CommandQueue:
         return self.waiting.size >= self._runtime.bounds.waiting_commands
 
     async def room(self) -> None:
-        """Wait until there may be room, or until `unblock`."""
+        """Wait until `admit` or `unblock`. The caller calls `admit` when it has taken the room, or gives up."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._senders.append(future)
-        await future
+        self._senders[future] = None
+        try:
+            await future
+        finally:
+            self._senders.pop(future, None)
+
+    def admit(self) -> None:
+        """Wake the first sender that waits for room, if there is room."""
+        while self._senders and not self.is_full:
+            if self._wake():
+                return
 
     def unblock(self) -> None:
-        """Wake the senders that wait for room."""
-        senders, self._senders = self._senders, []
-        for future in senders:
-            if not future.done():
-                future.set_result(None)
+        """Wake all senders that wait for room."""
+        while self._senders:
+            self._wake()
+
+    def _wake(self) -> bool:
+        future, _ = self._senders.popitem(last=False)
+        if future.done():  # cancelled
+            return False
+        future.set_result(None)
+        return True
 
     # -- carrying out
 
@@ -153,8 +168,7 @@ class CommandQueue:
             self._runtime.tasks.discard(invocation.task or asyncio.current_task())
             if self.waiting.size and not self._runtime.ends:
                 self._begin(self.waiting.popleft())
-            if self._senders and not self.is_full:
-                self.unblock()
+            self.admit()
             self._runtime.moved()
 
     def _settle(self, invocation: Invocation, outcome: Outcome[Any]) -> None:

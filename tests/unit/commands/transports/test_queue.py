@@ -1,11 +1,13 @@
 """The queue of one command in memory: concurrency, duplicates of a key, senders that wait for room."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 import telex
 from tests.support.internals import set_bounds
+from tests.support.loops import idle
 from tests.unit.commands.parts import Gate, Report, building
 
 
@@ -51,6 +53,52 @@ async def test_a_call_waits_for_room_also_when_the_others_wait_for_a_limit(
         assert len(await hub.commands()) == 3
         gate.opened.set()
         assert await asyncio.gather(*calls) == list(range(6))
+
+
+async def test_a_command_that_leaves_wakes_one_sender_that_waits_for_room(gate: Gate) -> None:
+    hub = telex.Hub()
+    set_bounds(hub, waiting_commands=2)
+    first = asyncio.Event()
+
+    @hub.command("slow", concurrency=1)
+    async def slow(number: int) -> int:
+        if number:
+            await gate.pass_through()
+        else:
+            await first.wait()
+        await asyncio.sleep(0)
+        return number
+
+    async with hub:
+        senders = [asyncio.create_task(hub.send("slow", number)) for number in range(100)]
+        await idle()
+        for sender in senders[50:90]:
+            sender.cancel()
+        first.set()
+        await gate.reached.wait()
+        await idle()
+        assert [sender.done() for sender in senders[:50]] == [True] * 4 + [False] * 46
+        loop: Any = asyncio.get_running_loop()
+        before = loop.scheduled
+        gate.opened.set()
+        tickets = await asyncio.gather(*senders[:50], *senders[90:])
+        assert [await ticket for ticket in tickets] == [*range(50), *range(90, 100)]
+        assert loop.scheduled - before < 1000, "each sender is woken once"
+
+
+async def test_a_duplicate_that_has_waited_for_room_leaves_it_to_the_next(gate: Gate) -> None:
+    hub = telex.Hub()
+    set_bounds(hub, waiting_commands=1)
+    building(hub, gate, concurrency=1)
+
+    async with hub:
+        tickets = [await hub.send("build", number, key=str(number)) for number in range(2)]
+        senders = [asyncio.create_task(hub.send("build", 0, key="0")) for _ in range(9)]
+        await idle()
+        assert not any(sender.done() for sender in senders)
+        gate.opened.set()
+        tickets += await asyncio.wait_for(asyncio.gather(*senders), 5)
+        assert [await ticket for ticket in tickets] == [0, 1, *[0] * 9]
 
 
 @pytest.mark.slow
