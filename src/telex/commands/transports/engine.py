@@ -131,6 +131,8 @@ class EngineTransport:
             requests.end(name, key, sent)
             raise
         sent.id = pending.id
+        if pending.outcome is not None:  # it came before the id
+            requests.end(name, key, sent)
         return pending
 
     async def _runs_once(self, request: Request) -> bool | None:
@@ -175,13 +177,14 @@ class EngineTransport:
             self.inbox.add(pending)
             await self._jobs.send_later(draft, plan, name)
             return pending
-        if takes is None:
-            message = await topic.publish(content, headers=headers, key=key)
-        else:
-            takes.hold(content, name)
-            message = await publisher_of(topic).publish_held(content, headers=headers, key=key)
-        pending = PendingOutcome(name, message.id, key, gives)
-        self.inbox.add(pending)
+        with self.inbox.sending():
+            if takes is None:
+                message = await topic.publish(content, headers=headers, key=key)
+            else:
+                takes.hold(content, name)
+                message = await publisher_of(topic).publish_held(content, headers=headers, key=key)
+            pending = PendingOutcome(name, message.id, key, gives)
+            self.inbox.add(pending)
         return pending
 
     async def expect(self, name: str, level: Priority = "normal") -> None:

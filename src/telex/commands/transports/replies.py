@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import Context
 from functools import partial
 from typing import Any
@@ -33,6 +34,8 @@ MAX_UNREAD_SECONDS = 3600.0
 """The age up to which an inbox keeps messages for a hub that does not read."""
 SWEEP_SECONDS = 60.0
 """The pause before the next search for inboxes of killed hubs, after an error."""
+MAX_EARLY_OUTCOMES = 1000
+"""The number of outcomes that are kept for commands whose sending has not returned."""
 MAX_REF_READS, REF_READ_PAUSE_SECONDS = 50, 0.1
 """The number of reads of a large outcome while the engine fails, and the pause between two reads."""
 
@@ -48,6 +51,8 @@ class ReplyInbox:
         self._registry = registry
         # Weak: no one needs the outcome of a ticket that its sender has dropped.
         self._pending: WeakValueDictionary[str, PendingOutcome[Any]] = WeakValueDictionary()
+        self._sending = 0
+        self._early: dict[str, tuple[Outcome[Any], BaseException | None, bool]] = {}  # see `sending`
         self._opening = asyncio.Lock()
         self._closed: Closed | None = None  # the reason why no outcome will come
         self._reading: asyncio.Task[None] | None = None
@@ -55,10 +60,27 @@ class ReplyInbox:
 
     # -- pending outcomes
 
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Keep outcomes of unknown commands until `add`: the engine gives a command its id, and a worker may have ended
+        the command before this hub learns the id, as after a lost connection.
+        """
+        self._sending += 1
+        try:
+            yield
+        finally:
+            self._sending -= 1
+            if not self._sending:
+                self._early.clear()
+
     def add(self, pending: PendingOutcome[Any]) -> None:
         """Add the pending outcome of a command that was sent. The hub may have been closed while the command was
         stored.
         """
+        if pending.id in self._early:
+            outcome, cause, decode = self._early.pop(pending.id)
+            pending.settle(outcome, cause, decode=decode)
+            return
         self._pending[pending.id] = pending
         if self._closed is not None:
             pending.close(self._closed)
@@ -79,6 +101,10 @@ class ReplyInbox:
         pending = self._pending.pop(outcome.id, None)
         if pending is not None:
             pending.settle(outcome, cause, decode=decode)
+        elif self._sending:
+            self._early[outcome.id] = outcome, cause, decode
+            if len(self._early) > MAX_EARLY_OUTCOMES:
+                del self._early[next(iter(self._early))]
 
     # -- messages
 

@@ -14,8 +14,8 @@ import telex
 import telex.engines
 from telex.commands.transports.services import BUCKET, Heartbeat
 from telex.once.machine import fingerprint
-from tests.support.internals import engine_of, inbox_of, records_of, transport_of
-from tests.support.loops import until
+from tests.support.internals import engine_of, inbox_of, log_of, records_of, transport_of
+from tests.support.loops import idle, until
 from tests.unit.commands.parts import Gate, building
 
 
@@ -187,3 +187,37 @@ async def test_a_command_that_is_stored_while_its_hub_closes_leaves_no_ticket_th
     with pytest.raises(telex.Closed, match="closed before its outcome came"):
         await ticket.result(timeout=20)
     assert ticket.closed
+
+
+@pytest.mark.parametrize(("elsewhere", "key"), [(False, None), (True, "a")])
+async def test_an_outcome_that_comes_before_the_engine_has_answered(
+    file: str, monkeypatch: pytest.MonkeyPatch, elsewhere: bool, key: str | None
+) -> None:
+    """The engine stores a command, and loses its connection before it answers."""
+    worker = telex.Hub(file)
+    building(worker)
+
+    @worker.command("double")
+    async def double(number: int) -> int:
+        return 2 * number
+
+    name = "build" if key else "double"
+    async with worker, telex.Hub(file) as other:
+        sender = other if elsewhere else worker
+        await sender.call(name, 5, key=key and "before")
+        store: Any = engine_of(sender).store
+        append = store.append
+
+        async def answered_late(drafts: Any, *rest: Any) -> Any:
+            stored = await append(drafts, *rest)
+            if drafts[0].topic == f"$command:{name}:request":
+                await until(lambda: sum(each.succeeded for each in worker.statistics().commands) == 2)
+                await sender.topic(inbox_of(sender)).publish(None)  # a message after the reply
+                await until(lambda: log_of(sender.topic(inbox_of(sender))).end >= (4 if elsewhere else 2))
+                await idle()
+            return stored
+
+        monkeypatch.setattr(store, "append", answered_late)
+        ticket = await sender.send(name, 4, key=key)
+        assert await ticket.result(timeout=5) == (4 if key else 8)
+        assert not transport_of(sender).inbox.requests.by_key
