@@ -280,15 +280,16 @@ class LocalTransport:
         return await self._jobs.one(id)
 
     async def retry(self, id: str) -> PendingOutcome[Any]:
-        failed = await self._jobs.forget(id)
-        last, name = failed.invocation, failed.invocation.command
-        queue = self.queues[name]
+        last, before = await self._jobs.failed(id)
+        name, queue = last.command, self.queues[last.command]
+        await queue.server.release(last.key or "", last.fingerprint, math.inf)
+        await self._jobs.failed(id)  # another sender may have been first
+        self._jobs.forget(id)
         pending: PendingOutcome[Any] = PendingOutcome(name, id, last.key, queue.server.command.gives)
         again = Invocation(name, last.content, id, last.key, self._runtime.hub, self._report, last.fingerprint, pending)
-        again.priority, again.sent_at, again.before = last.priority, last.sent_at, failed.outcome.attempt
+        again.priority, again.sent_at, again.before = last.priority, last.sent_at, before
         again.attempt = again.before + 1
         self.invocations[id] = again
-        await queue.server.release(last.key or "", last.fingerprint, math.inf)
         self._submit(queue, again)
         return pending
 

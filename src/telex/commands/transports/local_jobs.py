@@ -90,15 +90,19 @@ class LocalJobs:
             return None
         return found
 
-    async def forget(self, id: str) -> EndedCommand:
-        """Remove a failed command, and return it, to run it again. Raises `NoSuchCommand`, `BadOption`."""
+    async def failed(self, id: str) -> tuple[Invocation, int]:
+        """Return a failed command, and the number of its attempts. Raises `NoSuchCommand`, `BadOption`."""
         outcome, found = (await self.find(id)).outcome, self.ended(id)
         check_failed(id, outcome)
         if found is None:
             raise BadOption(
                 "id", id, f"its arguments are no longer kept: only those of the last {MAX_ENDED} failures are"
             )
-        return self._ended.pop(id)
+        return found.invocation, found.outcome.attempt
+
+    def forget(self, id: str) -> None:
+        """Remove a failed command that runs again."""
+        del self._ended[id]
 
     # -- by id
 

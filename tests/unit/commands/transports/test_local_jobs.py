@@ -1,10 +1,13 @@
 """The commands of a hub in memory, by id, on a virtual clock."""
 
+import asyncio
+
 import pytest
 
 import telex
 from telex.testing.clock import VirtualClock
-from tests.unit.commands.parts import OutOfStock
+from tests.support.internals import leases_of
+from tests.unit.commands.parts import OutOfStock, unreachable
 
 
 def test_a_delayed_command_waits_for_the_clock_and_not_longer() -> None:
@@ -70,3 +73,25 @@ async def test_a_failed_command_holds_no_frame_of_its_handler() -> None:
         gc.collect()
         assert found[0]() is None
         assert len(await hub.commands(state="failed")) == 1
+
+
+async def test_a_retry_that_fails_leaves_the_command_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, ran = telex.Hub(), list[int]()
+
+    @hub.command("ship", once=True)
+    async def ship(number: int) -> None:
+        ran.append(number)
+        raise OutOfStock("none left")
+
+    async with hub:
+        ticket = await hub.send("ship", 1, key="a")
+        await ticket.outcome()
+        with monkeypatch.context() as patched:
+            patched.setattr(leases_of(hub, "ship").store, "get", unreachable)
+            with pytest.raises(telex.EngineFailed, match="the disk is gone"):
+                await hub.retry(ticket.id)
+        assert [job.state for job in await hub.commands()] == ["failed"]
+        both = await asyncio.gather(hub.retry(ticket.id), hub.retry(ticket.id), return_exceptions=True)
+        (again,) = [each for each in both if isinstance(each, telex.Ticket)]
+        assert (await again.outcome()).attempt == 2
+    assert ran == [1, 1]
