@@ -127,9 +127,11 @@ class OnceServer(CommandServer):
                     return self.dropped(invocation)
                 found = await leases.claim(key, invocation.fingerprint, owner, invocation.lose)
             except asyncio.CancelledError as error:
-                # The key may be leased all the same: the same owner claims it again, and records the failure.
                 self.cancelled(invocation, error)
-                continue
+                if not invocation.cancelled:
+                    problem = EngineFailed("leasing the key", "its store was cancelled")
+                    return await self._without_store(invocation, problem)
+                continue  # the key may be leased all the same: the same owner claims it again, and records the failure
             except (EngineFailed, msgspec.DecodeError, OSError) as error:
                 return await self._without_store(invocation, error)
             if found is None:

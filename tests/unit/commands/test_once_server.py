@@ -329,7 +329,7 @@ async def test_a_worker_that_lost_its_lease_is_cancelled(url: str, gate: Gate) -
 
 async def test_a_worker_that_lost_its_lease_is_cancelled_once(gate: Gate) -> None:
     hub = telex.Hub()
-    cancelled = []
+    cancelled = list[str]()
 
     @hub.command("build", once=True, lease=0.1)
     async def build(number: int) -> int:
@@ -510,6 +510,27 @@ async def test_a_store_that_cannot_be_reached_fails_closed(url: str, monkeypatch
         monkeypatch.undo()
         assert await hub.call("build", 1, key="a") == 1
     assert ran == [1]
+
+
+async def test_a_store_that_cancels_a_write_fails_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, tries = telex.Hub(), list[object]()
+    ran = building(hub)
+
+    async with hub:
+        store = leases_of(hub, "build").store
+        put = store.put
+
+        async def cancelled_once(*args: Any) -> int | None:
+            tries.append(args)
+            if len(tries) == 1:
+                raise asyncio.CancelledError
+            return await put(*args)
+
+        monkeypatch.setattr(store, "put", cancelled_once)
+        with pytest.raises(telex.CommandFailed, match="its store was cancelled") as caught:
+            await hub.call("build", 1, key="a")
+        assert (caught.value.code, len(tries), ran) == ("store_unavailable", 1, [])
+        assert await hub.call("build", 1, key="a") == 1
 
 
 async def test_an_effect_without_a_recorded_outcome_is_repeated(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
