@@ -122,7 +122,7 @@ class LocalTransport:
                     raise Closed("this hub", "it was closed while the command waited for room")
             return self._accept(request, at_once=False)
         finally:
-            queue.admit()  # the next sender: this one has given up, or a command under a known key takes no room
+            queue.admit()  # the next sender: this one was cancelled, or its key is known and takes no room
 
     async def call(self, request: Request) -> PendingOutcome[Any]:
         """Accept a command, and start its handler within this turn of the event loop if possible."""
