@@ -100,7 +100,6 @@ class LocalPublisher(Publisher):
             and key is None
             and not self._window
             and carries_nothing()
-            and not self.log.blocking_cursors
             and get_ident() == self.thread
         ):
             return self.append(content, self.log.uid)
@@ -130,10 +129,8 @@ class LocalPublisher(Publisher):
 
     def publish_new(self, content: Any, id: str | LazyId) -> Message[Any]:
         """Append a message without checking whether its id is known."""
-        log = self.log
         if (
             not (self.plain or (self.light and carries_nothing()))
-            or log.blocking_cursors
             or self._window is not None
             or get_ident() != self.thread
         ):
@@ -141,7 +138,7 @@ class LocalPublisher(Publisher):
         return self.append(content, id)
 
     def append(self, content: Any, id: int | str | LazyId) -> Message[Any]:
-        """Append a message while `light` is true and no subscriber blocks. ``id`` is an id, or the log's ``uid``."""
+        """Append a message while `light` is true. ``id`` is an id, or the log's ``uid``."""
         # as in `Topic.publish_nowait`: the same as `Log.append`, without the call
         log, now = self.log, time()
         end = log.end
@@ -245,7 +242,8 @@ class LocalPublisher(Publisher):
 
     def refresh(self) -> None:
         """Set `plain` again."""
-        self.light: bool = self.is_free() and not self.feeds and not self.log.measures
+        log = self.log
+        self.light: bool = self.is_free() and not (self.feeds or log.measures or log.blocking_cursors)
         self.plain: bool = self.light and not self.carrier.active
         instrument = None if self.id[0] == "$" else self.carrier.instrument  # topics of telex have no spans
         self.skips: Callable[[], bool] = carries_nothing if instrument is None else instrument.skips

@@ -282,8 +282,7 @@ class Publisher(ABC):
         self.resume()
         first, hole = found or find(self.log, start, self.clock())
         cursor = Cursor(self.log, options, first, hole)
-        if options.buffer_bytes is not None:
-            self.refresh()
+        self.refresh()  # the subscriber may block publishers, or bound bytes
         if self.reason is FINISHED:
             cursor.end("finished")
         return cursor
@@ -291,6 +290,7 @@ class Publisher(ABC):
     def detach(self) -> None:
         """Let the registry release a topic without messages that its last subscription has left."""
         log = self.log
+        self.refresh()  # the last subscriber that blocks publishers may have left
         if self.owner is None or (self.content is not None and not self.renewed):
             return
         if not log.cursors and not log.observer.waiters and log.end == self.origin:

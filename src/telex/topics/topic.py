@@ -97,10 +97,9 @@ class Topic(Generic[T]):
             when = due(delay, at, publisher.clock())
             return await sent(publisher, headers, partial(publish_at, publisher, content, id, key, when, limit))
         if publisher.light:
-            log = publisher.log
-            if not log.end % FAIR:
+            if not publisher.log.end % FAIR:
                 await asyncio.sleep(0)  # first, so that a publisher that is cancelled here has published nothing
-            if not log.blocking_cursors and not publisher.queue and not publisher.feeds:
+            if publisher.light and not publisher.queue:
                 return self.publish_nowait(content, id=id, headers=headers, key=key)
         if publisher.carrier.instrument is None:
             return await publisher.publish(content, id, headers, key, limit)
@@ -120,10 +119,8 @@ class Topic(Generic[T]):
         store messages outside of this process.
         """
         publisher = self._publisher
-        log = publisher.log
         if (
-            log.blocking_cursors
-            or id is not None
+            id is not None
             or headers is not None
             or key is not None
             or ttl is not None
@@ -136,7 +133,7 @@ class Topic(Generic[T]):
                 return publisher.publish_nowait(content, id, headers, key)
             return sent_nowait(publisher, content, id, headers, key)
         # the fast path: the same as `Log.append`, without the call
-        now = time()
+        log, now = publisher.log, time()
         end = log.end
         message = Message(content, self.id, end, log.uid, now)
         log.messages.append(message)
