@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from telex import BadOption, Hub, TelexError
 from telex.cli.exits import Exit, code_for
-from telex.cli.output import print_line, report
+from telex.cli.output import counted, print_line, report
 from telex.cli.stopping import Stopping
 from telex.commands.transports.worker import GROUP
 from telex.hub import runtime_of
@@ -121,15 +121,9 @@ def list_declared(program: str, hub: Hub) -> None:
         for handler in hub.statistics().handlers
         if handler.pattern not in fired and handler.group != GROUP  # the handlers of this group are commands
     ]
-    counts = ", ".join(
-        f"{number} {kind}{'' if number == 1 else 's'}"
-        for number, kind in (
-            (len(handlers), "handler"),
-            (len(hub.declared_commands), "command"),
-            (len(triggers), "trigger"),
-        )
-    )
-    print_line(f"running {program} on {hub.url.partition('@')[2] or hub.url} with {counts}  (Ctrl-C stops it)")
+    kinds = {"handler": len(handlers), "command": len(hub.declared_commands), "trigger": len(triggers)}
+    counts = ", ".join(counted(number, kind) for kind, number in kinds.items())
+    print_line(f"running {program} on {runtime_of(hub).address} with {counts}  (Ctrl-C stops it)")
     for handler in handlers:
         group = "" if handler.group is None else f", group {handler.group}"
         print_line(f"  handler {handler.name}: {handler.pattern}{group}")
@@ -138,10 +132,7 @@ def list_declared(program: str, hub: Hub) -> None:
     for trigger in triggers:
         print_line(f"  trigger {trigger.trigger}: {trigger.schedule}")
     if not (handlers or hub.declared_commands or triggers):
-        report(
-            "this hub has no handlers, commands and triggers: import the modules that declare them",
-            bad=False,
-        )
+        report("this hub has no handlers, commands and triggers: import the modules that declare them", bad=False)
 
 
 def configure_logging(level: str | None, *, as_json: bool = False) -> None:

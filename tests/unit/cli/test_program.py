@@ -113,3 +113,11 @@ def test_an_unknown_level_is_refused(telex: Telex, folder: Path) -> None:
     ran = telex("run", "shop:hub", "--log-level", "loud")
     assert ran.code == 2
     assert "warning" in ran.err
+
+
+@pytest.mark.parametrize("url", ["postgresql://shop:pass@word@db/shop", "postgresql://db/shop?password=pass@word"])
+def test_the_password_of_an_engine_is_not_printed(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    list_declared("shop:hub", library.Hub(url))
+    out = capsys.readouterr().out
+    assert "on postgresql://db/shop with" in out
+    assert "word" not in out
