@@ -64,6 +64,7 @@ class Lobby:
         self.retry_seconds: float = RETRY_SECONDS
         self._left = asyncio.Event()
         self._left_people: list[tuple[str, str]] = []  # room and name of people who left, until the notice is published
+        self._publishing = asyncio.Lock()  # one notice of a person who left is published at a time
         self._servers = Servers(hub, self.presence, self.now, self._changed, self._gone) if shared else None
         self._opening = asyncio.Lock()  # one room is created or removed at a time
         self._rooms: set[str] = set()  # topics of the last listing, and those created since
@@ -156,15 +157,15 @@ class Lobby:
         return True
 
     async def _publish_left(self) -> None:
-        while self._left_people:
-            room, name = self._left_people[0]
-            if self._servers is not None:
-                await self._servers.tell(room)
-            if self._servers is None or not self.presence.has(room, name):
-                await self._publish_change(room, "left", name)
-            if self._left_people and self._left_people[0] == (room, name):
+        async with self._publishing:
+            while self._left_people:
+                room, name = self._left_people[0]
+                if self._servers is not None:
+                    await self._servers.tell(room)
+                if self._servers is None or not self.presence.has(room, name):
+                    await self._publish_change(room, "left", name)
                 del self._left_people[0]
-            await self._remove_if_unused(room)
+                await self._remove_if_unused(room)
 
     async def _count(self, topic: str) -> None:
         """Count a room. Raises `Refused` when there are too many. A listing of all rooms takes some milliseconds."""

@@ -260,3 +260,25 @@ def test_nobody_is_looked_for_when_nobody_has_left(monkeypatch: pytest.MonkeyPat
     begun = clock()
     clock.run(main())
     assert looks == [begun + 60.0]
+
+
+async def test_people_who_leave_at_once_are_told_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = telex.Topic.publish
+
+    async def slowly(topic: telex.Topic[object], content: object) -> object:
+        await asyncio.sleep(0)
+        return await publish(topic, content)
+
+    async with (
+        chat() as app,
+        WebSocketClient(app, PAGE) as ann,
+        WebSocketClient(app, PAGE) as bob,
+        WebSocketClient(app, PAGE) as cleo,
+    ):
+        presence = (await enter(ann, "Ann", ANN))["presence"]
+        await enter(bob, "Bob", BOB)
+        await enter(cleo, "Cleo", "the secret of cleo's browser")
+        monkeypatch.setattr(telex.Topic, "publish", slowly)
+        await asyncio.gather(ann.ask("call", name="leave"), bob.ask("call", name="leave"))
+        changes = [message.content async for message in app.state.hub.topic(presence).history()]
+        assert sorted(change.name for change in changes if change.event == "left") == ["Ann", "Bob"]
