@@ -20,27 +20,26 @@ class HubThread:
     def __init__(self, name: str, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Make a thread, which runs ``close`` when a function that is called in it ends the program."""
         self.started: bool = False
+        self._name = name
         self._close = close
         self._end: BaseException | None = None  # the SystemExit or KeyboardInterrupt that ended the program
         self._over = False  # True when the thread has ended, or is about to
         self._waits: dict[Future[Any], int] = {}  # the running calls, with the thread of each caller
-        self._ready = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread and wait until its loop runs."""
-        self.started = True
+        """Start the thread, whose loop runs calls from then on. Raises `OSError` when the system has no loop."""
+        loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True)
         self._thread.start()
-        self._ready.wait()
+        self._loop, self.started = loop, True
 
-    def _run(self) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         main, waits = threading.main_thread().ident, False
-        with asyncio.Runner() as runner:
-            self._loop = runner.get_loop()
-            self._loop.call_soon(self._ready.set)
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
             try:
-                self._loop.run_forever()
+                runner.get_loop().run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
                 self._end = error
                 # A main thread that waits for a call gets the error from that call.
@@ -63,8 +62,8 @@ class HubThread:
         """Run a coroutine in the thread, and return its result or raise its exception. An interrupt of the caller
         cancels the coroutine.
         """
-        loop = self._loop
-        if loop is None or self._over or not self._thread.is_alive():
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None or self._over or not thread.is_alive():
             work.close()
             self._raise_end()
             self.opened()
@@ -108,7 +107,7 @@ class HubThread:
     def stop(self) -> None:
         """End the loop, and wait until the thread has ended. It may be called twice."""
         loop, self._loop = self._loop, None
-        if loop is None:
+        if loop is None or self._thread is None:
             return
         if self._end is None:
             loop.call_soon_threadsafe(loop.stop)

@@ -103,7 +103,8 @@ class ThreadPool:
 
     def submit(self, function: Callable[[Any], Any], argument: Any, name: str) -> ThreadCall:
         """Call ``function(argument)`` in a thread, in a copy of the current `contextvars` context. Return a future of
-        its result. ``name`` is for messages. Raises `Closed` after `abandon`.
+        its result. ``name`` is for messages. Raises `Closed` after `abandon`; `RuntimeError` when the system starts no
+        thread and there is none yet.
         """
         if self._closed:
             raise Closed("this hub", "it is closing and begins no more calls")
@@ -111,16 +112,22 @@ class ThreadPool:
             self.loop = asyncio.get_running_loop()
         call = ThreadCall(self, function, argument, name)
         calls = self._calls
-        calls.add(call)
-        if len(calls) > self._threads < self.size:
+        if len(calls) >= self._threads < self.size:
             self._start()
+        calls.add(call)
         self._waiting.append(call)
         self._tickets.put(True)
         return call
 
     def _start(self) -> None:
-        self._threads += 1
-        threading.Thread(target=self._work, name=f"telex call {self._threads}", daemon=True).start()
+        thread = threading.Thread(target=self._work, name=f"telex call {self._threads + 1}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no more threads: the call waits for one of this pool
+            if not self._threads:
+                raise
+        else:
+            self._threads += 1
 
     def withdraw(self, call: ThreadCall) -> bool:
         """Remove a call that no thread has begun. Return false when it has begun."""

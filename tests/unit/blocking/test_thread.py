@@ -1,5 +1,6 @@
 """The thread of the hub, and the threads that wait for it."""
 
+import errno
 import signal
 import threading
 
@@ -55,3 +56,17 @@ def test_an_interrupted_receive_takes_no_message() -> None:
             assert inbox.receive(timeout=5).content == 1
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_system_without_another_event_loop_is_told_by_entering(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    hub = telex.blocking.Hub()
+    with monkeypatch.context() as patch:
+        patch.setattr("asyncio.new_event_loop", refuse)
+        patch.setattr("asyncio.events.new_event_loop", refuse)
+        with pytest.raises(OSError, match="Too many"):
+            hub.__enter__()
+    with hub:
+        assert hub.connected

@@ -179,3 +179,25 @@ async def test_a_thread_outlives_the_loop_of_its_call() -> None:
 def test_a_size_is_a_number_of_at_least_1(size: object) -> None:
     with pytest.raises(telex.BadOption, match=r"bad threads .*it must be at least 1"):
         check_size(size, "threads")
+
+
+async def test_a_call_for_which_the_system_has_no_thread_waits_for_another_or_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    blocking = Blocking()
+    async with asyncio.timeout(10), opened() as pool:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError):
+                pool.submit(abs, -1, "abs")
+            assert pool.idle
+        first = pool.submit(blocking, 1, "first")
+        await blocking.begun()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            second = pool.submit(blocking, 2, "second")
+        blocking.go.set()
+        assert (await first, await second) == (1, 2)
