@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
@@ -60,7 +59,6 @@ class Dashboard:
         self._actions = Actions(hub, self.snapshots)
         self._watched = asyncio.Event()
         self._watchers = 0
-        self._exits = AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
         self._opening = asyncio.Lock()
         gateway = Gateway(
@@ -86,11 +84,11 @@ class Dashboard:
     async def aclose(self) -> None:
         """Close the connections, and stop reading the engine. It may be called twice."""
         await self._gateway.aclose()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
-        await self._exits.aclose()
+        async with self._opening:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._view.aclose()
 
     async def _may(self, peer: Peer) -> bool:
         if self._auth is None:
@@ -100,8 +98,8 @@ class Dashboard:
 
     async def _open(self) -> None:
         async with self._opening:
-            if not self._tasks:
-                await self._exits.enter_async_context(self._view)
+            if not self._tasks and not self._view.closed:
+                await self._view.__aenter__()
                 for work, name in ((self._refresh, "refreshing"), (self._count, "counting outcomes")):
                     lasting = keep_doing(f"{name} of the dashboard", work)
                     self._tasks.append(start_task(lasting, name=f"telex dashboard {name}"))

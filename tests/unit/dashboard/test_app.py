@@ -11,7 +11,7 @@ import telex.gateway
 from telex.chat.page import load
 from telex.dashboard import Dashboard
 from telex.dashboard.snapshot import Snapshot
-from telex.gateway import Peer
+from telex.gateway import CloseCode, Peer
 from tests.support.asgi import stream
 from tests.support.websocket import WebSocketClient
 
@@ -104,3 +104,12 @@ async def test_an_error_of_a_snapshot_is_logged_and_the_next_snapshot_comes(
         await board.aclose()
     assert "refreshing of the dashboard" in caplog.text
     assert "ValueError: odd" in caplog.text
+
+
+async def test_a_closed_dashboard_tells_pages_to_come_back() -> None:
+    async with telex.Hub() as hub:
+        board = Dashboard(hub)
+        await board.aclose()
+        assert (await get(board, "/"))[0] == 200
+        async with WebSocketClient(board) as page:
+            assert await page.closed() == CloseCode.RESTART
