@@ -290,11 +290,11 @@ def _address(name: str) -> tuple[str, Data]:
 
 def _server(url: str) -> Data:
     """Return the server of a URL, without user, password and options."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         port = parts.port
     except ValueError:  # a password with a mark that no URL has
-        return {"host": "localhost", "protocol": parts.scheme or "telex"}
+        return {"host": "localhost", "protocol": url.partition(":")[0]}
     host = parts.hostname or "localhost"
     server: Data = {"host": f"{host}:{port}" if port else host, "protocol": parts.scheme or "telex"}
     if parts.path.strip("/"):

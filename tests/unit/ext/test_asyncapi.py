@@ -177,6 +177,11 @@ def test_the_server_has_no_password() -> None:
     assert "secret" not in str(WRITTEN)
 
 
+def test_a_password_with_a_mark_that_no_url_has_is_left_out() -> None:
+    written = document(telex.Hub("postgresql://shop:pa[ss@db/shop"))
+    assert written["servers"] == {"engine": {"host": "localhost", "protocol": "postgresql"}}
+
+
 def test_two_classes_of_one_name_have_two_schemas() -> None:
     other: type[Any] = dataclass(type("Order", (), {"__annotations__": {"other": bool}}))
     hub = telex.Hub("memory://")
