@@ -6,12 +6,14 @@ import asyncio
 import signal
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, Self, TypeVar
 
 from telex.errors import Closed, WrongThread
 
 R = TypeVar("R")
+CLOSED = ("this hub", "it was closed; make another with telex.blocking.Hub()")
+"""The arguments of `Closed` after the end of the event loop."""
 
 
 class HubThread:
@@ -67,21 +69,23 @@ class HubThread:
             work.close()
             self._raise_end()
             self.opened()
-            raise Closed("this hub", "it was closed; make another with telex.blocking.Hub()")
+            raise Closed(*CLOSED)
         if self.is_current():
             work.close()
             raise WrongThread("wait for the blocking hub")
-        future = asyncio.run_coroutine_threadsafe(work, loop)
+        future = submit(work, loop)
         self._waits[future] = threading.get_ident()
         if self._over:
             future.cancel()
         try:
             result = future.result()
-        except BaseException:
+        except BaseException as error:
             future.cancel()
             if self._over:
                 work.close()  # the loop may have ended before the work began
             self._raise_end()
+            if isinstance(error, CancelledError) and self._loop is None:
+                raise Closed(*CLOSED) from None
             raise
         finally:
             del self._waits[future]
@@ -123,6 +127,15 @@ class HubThread:
             raise self._end
 
 
+def submit(work: Coroutine[Any, Any, R], loop: asyncio.AbstractEventLoop) -> Future[R]:
+    """Run a coroutine in the loop of another thread. Raises `Closed` when the loop was closed."""
+    try:
+        return asyncio.run_coroutine_threadsafe(work, loop)
+    except RuntimeError:
+        work.close()
+        raise Closed(*CLOSED) from None
+
+
 class CallThread(HubThread):
     """The event loop of an open hub, as a thread uses it in which the hub calls a sync function. ``loop`` returns the
     loop.
@@ -140,12 +153,7 @@ class CallThread(HubThread):
         if loop is None or self.is_current():
             work.close()
             raise WrongThread("wait for the blocking hub")
-        try:
-            future = asyncio.run_coroutine_threadsafe(work, loop)
-        except RuntimeError:  # the loop was closed
-            work.close()
-            raise Closed("this hub", "it was closed, and its event loop has ended") from None
-        return future.result()
+        return submit(work, loop).result()
 
     def is_current(self) -> bool:
         try:

@@ -1,5 +1,6 @@
 """The thread of the hub, and the threads that wait for it."""
 
+import asyncio
 import errno
 import signal
 import threading
@@ -7,6 +8,7 @@ import threading
 import pytest
 
 import telex
+from telex.blocking.thread import HubThread
 from tests.support.internals import log_of
 
 
@@ -70,3 +72,27 @@ def test_a_system_without_another_event_loop_is_told_by_entering(monkeypatch: py
             hub.__enter__()
     with hub:
         assert hub.connected
+
+
+def test_a_call_that_the_end_of_the_thread_cuts_short_raises_closed() -> None:
+    async def close() -> None: ...
+
+    thread, begun, errors = HubThread("telex test", close), threading.Event(), list[Exception]()
+
+    async def work() -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    def call() -> None:
+        try:
+            thread.wait(work())
+        except Exception as error:  # noqa: BLE001  # whatever it is
+            errors.append(error)
+
+    thread.start()
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert begun.wait(10)
+    thread.stop()
+    caller.join()
+    assert [type(error) for error in errors] == [telex.Closed]
