@@ -10,7 +10,7 @@ from telex.engines.contract.groups import Fetched
 from telex.errors import Closed
 from telex.testing.conformance.groups import G, T, contents, ready
 from telex.testing.conformance.rig import Rig
-from telex.testing.conformance.suite import Suite, has_groups, promise, refused, settle_dead
+from telex.testing.conformance.suite import Suite, promise, refused, settle_dead
 
 WAIT = 0.08
 """Seconds for which fetches wait that find nothing."""
@@ -29,7 +29,7 @@ class FetchTests(Suite):
             for wait in (0.0, WAIT):
                 try:
                     async with asyncio.timeout(wait + self.patience):
-                        fetched = await has_groups(rig).fetch(G, T, 10, 30.0, "me", wait)
+                        fetched = await rig.groups.fetch(G, T, 10, 30.0, "me", wait)
                 except TimeoutError:
                     raise AssertionError(f"a fetch that waits {wait} s did not return") from None
                 assert (list(fetched.deliveries), fetched.lag) == ([], 1)
@@ -49,7 +49,7 @@ class FetchTests(Suite):
         """A fetch returns as soon as there is a message: at once, or when it is published. It says if it waited."""
         async with self.rig() as rig:
             await ready(rig, "a")
-            fetched = await has_groups(rig).fetch(G, T, 10, 30.0, "me", 10 * self.patience)
+            fetched = await rig.groups.fetch(G, T, 10, 30.0, "me", 10 * self.patience)
             assert (contents(list(fetched.deliveries)), fetched.waited) == (["a"], False)
             async with self.waiting(rig) as waiting:
                 await rig.send(T, "b", "c")
@@ -73,7 +73,7 @@ class FetchTests(Suite):
         async with self.rig() as rig:
             await ready(rig, "a")
             loop = asyncio.get_running_loop()
-            (first,) = (await has_groups(rig).fetch(G, T, 10, 3600.0, "dies", 0.0)).deliveries
+            (first,) = (await rig.groups.fetch(G, T, 10, 3600.0, "dies", 0.0)).deliveries
             assert await rig.settle(G, T, first, "nack", seconds=WAIT / self.tick)
             began = loop.time()
             async with self.waiting(rig, lease=WAIT) as waiting:
@@ -88,7 +88,7 @@ class FetchTests(Suite):
     async def test_a_fetch_returns_when_its_group_changes(self) -> None:
         """A waiting fetch returns when a message is nacked, a dead letter is retried, or the group is resumed."""
         async with self.rig() as rig:
-            groups = has_groups(rig)
+            groups = rig.groups
             await ready(rig, "a")
             (first,) = await rig.fetch(G, T)
             async with self.waiting(rig) as waiting:
@@ -122,7 +122,7 @@ class FetchTests(Suite):
             await rig.join(G, T)
             for moment in range(self.size(20, 200)):
                 await rig.send(T, moment)
-                fetch = has_groups(rig).fetch(G, T, 1, 3600.0, "leaves", 10 * self.patience)
+                fetch = rig.groups.fetch(G, T, 1, 3600.0, "leaves", 10 * self.patience)
                 task = asyncio.create_task(fetch)
                 for _ in range(moment % 10):
                     await asyncio.sleep(0)
@@ -139,7 +139,7 @@ class FetchTests(Suite):
         """A fetch that waits raises `Closed` when its engine is closed."""
         async with self.rig() as rig:
             await rig.join(G, T)
-            fetch = has_groups(rig).fetch(G, T, 10, 30.0, "waits", 10 * self.patience)
+            fetch = rig.groups.fetch(G, T, 10, 30.0, "waits", 10 * self.patience)
             task = asyncio.create_task(fetch)
             await asyncio.sleep(0.01)  # now it waits, most likely
         with refused(Closed):
@@ -148,7 +148,7 @@ class FetchTests(Suite):
     @asynccontextmanager
     async def waiting(self, rig: Rig, pattern: str = T, lease: float = 3600.0) -> AsyncIterator[asyncio.Task[Fetched]]:
         """Start a fetch that waits longer than the test, and that the test has to end within its patience."""
-        fetch = has_groups(rig).fetch(G, pattern, 10, lease, "waits", 10 * self.patience)
+        fetch = rig.groups.fetch(G, pattern, 10, lease, "waits", 10 * self.patience)
         task = asyncio.create_task(fetch)
         try:
             async with asyncio.timeout(self.patience):

@@ -9,7 +9,7 @@ from typing import Any
 from telex.engines.contract import Delivery, Settlement
 from telex.engines.contract.groups import Action
 from telex.testing.conformance.rig import Rig
-from telex.testing.conformance.suite import Suite, has_groups, promise, settle_dead
+from telex.testing.conformance.suite import Suite, promise, settle_dead
 
 G = "billing"
 T = "orders:1"
@@ -163,7 +163,7 @@ class GroupTests(Suite):
                 assert await rig.settle(G, T, delivery, first, now, seconds=50) is True
                 for second in ACTIONS:
                     assert await rig.settle(G, T, delivery, second, now) is False, f"{second} after {first} won"
-            assert [letter.message.content for letter in await has_groups(rig).dead()] == ["c"]
+            assert [letter.message.content for letter in await rig.groups.dead()] == ["c"]
             assert contents(await rig.fetch(G, T, now + 60)) == ["b", "d"]
 
     @promise("groups")
@@ -179,9 +179,9 @@ class GroupTests(Suite):
                 Settlement(99_999, 1, "ack"),
                 Settlement(a.position, a.token, "ack"),
             ]
-            won = await has_groups(rig).settle(G, T, batch)
+            won = await rig.groups.settle(G, T, batch)
             assert list(won) == [True, False, False, False, True]
-            assert await has_groups(rig).settle(G, T, []) in ([], ())
+            assert await rig.groups.settle(G, T, []) in ([], ())
 
     @promise("groups")
     async def test_an_acked_message_is_never_delivered_again(self) -> None:
@@ -250,7 +250,7 @@ class GroupTests(Suite):
             await rig.settle(G, T, a, "nack", now)
             (a,) = await rig.fetch(G, T, now)
             assert await rig.settle(G, T, a, "reject", now, reason="no such customer")
-            (letter,) = await has_groups(rig).dead(G)
+            (letter,) = await rig.groups.dead(G)
             assert (letter.group, letter.pattern, letter.position) == (G, T, a.position)
             assert (letter.message.content, letter.attempts, letter.reason) == ("a", 2, "no such customer")
             assert began - 1 <= letter.died <= time() + 1, "the engine's clock and that of this machine differ a little"
@@ -260,7 +260,7 @@ class GroupTests(Suite):
     async def test_a_dead_letter_is_revived_or_dropped(self) -> None:
         """`revive` delivers a dead letter again, with attempt 1; `drop` deletes it. Each returns whether it existed."""
         async with self.rig() as rig:
-            groups, now = has_groups(rig), await ready(rig, "a", "b")
+            groups, now = rig.groups, await ready(rig, "a", "b")
             a, b = await rig.fetch(G, T, now)
             for delivery in (a, b):
                 assert await rig.settle(G, T, delivery, "reject", now)
@@ -287,7 +287,7 @@ class GroupTests(Suite):
                 await asyncio.sleep(0.002)  # by the clock of the day
             (other, *_) = await rig.fetch("other", T, now)
             await rig.settle("other", T, other, "reject", now)
-            dead = has_groups(rig).dead
+            dead = rig.groups.dead
             assert [letter.message.content for letter in await dead(G)] == ["b", "c", "a"]
             assert [letter.message.content for letter in await dead(G, 2)] == ["b", "c"]
             assert [letter.group for letter in await dead()] == [G, G, G, "other"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from telex.engines.contract.groups import Action
 from telex.testing.conformance.groups import G, T, contents, ready
-from telex.testing.conformance.suite import Suite, has_groups, promise, settle_dead
+from telex.testing.conformance.suite import Suite, promise, settle_dead
 
 
 class GroupOrderTests(Suite):
@@ -81,7 +81,7 @@ class GroupOrderTests(Suite):
             assert await rig.settle(G, T, a1, "reject", now)
             (a2,) = await rig.fetch(G, T, now)
             assert a2.message.content == "a2"
-            assert await settle_dead(has_groups(rig), G, T, a1.position, "retry")
+            assert await settle_dead(rig.groups, G, T, a1.position, "retry")
             assert await rig.fetch(G, T, now) == []
             assert await rig.settle(G, T, a2, "ack", now)
             assert contents(await rig.fetch(G, T, now)) == ["a1"]
@@ -99,7 +99,7 @@ class GroupOrderTests(Suite):
                 (a1,) = await rig.fetch(G, topic, now)
                 assert await rig.settle(G, topic, a1, "reject", now)
                 (a2,) = await rig.fetch(G, topic, now, lease=10)
-                assert await settle_dead(has_groups(rig), G, topic, a1.position, "retry")
+                assert await settle_dead(rig.groups, G, topic, a1.position, "retry")
                 assert await rig.fetch(G, topic, now) == []
                 if later is not None:
                     assert await rig.settle(G, topic, a2, later, now)
@@ -144,7 +144,7 @@ class GroupOrderTests(Suite):
             assert await rig.settle(G, T, dies, "reject", now)
             for start in range(0, count, 500):
                 await rig.send(T, *range(start, start + 500))
-            (letter,) = await has_groups(rig).dead(G)
+            (letter,) = await rig.groups.dead(G)
             assert letter.message.content == "dies"
             claimed = await rig.fetch(G, T, now + 11, limit=count + 10)
             assert contents(claimed) == ["leased", *range(count)]
@@ -153,7 +153,7 @@ class GroupOrderTests(Suite):
     async def test_a_paused_group_claims_nothing(self) -> None:
         """Rule 9: a paused group claims nothing, and its leased deliveries can be settled. `resume` continues it."""
         async with self.rig() as rig:
-            groups, now = has_groups(rig), await ready(rig, "a", "b")
+            groups, now = rig.groups, await ready(rig, "a", "b")
             (a,) = await rig.fetch(G, T, now, limit=1)
             assert await groups.change(G, T, "pause") is True
             assert await rig.fetch(G, T, now + 60) == []
@@ -170,7 +170,7 @@ class GroupOrderTests(Suite):
         """Rule 10: deliveries are kept while a group rests. The next claim continues with the messages that are still
         there."""
         async with self.rig() as rig:
-            groups, now = has_groups(rig), await ready(rig, "a", "b", "c")
+            groups, now = rig.groups, await ready(rig, "a", "b", "c")
             a, b = await rig.fetch(G, T, now, limit=2)
             assert await rig.settle(G, T, a, "ack", now) is True
             assert await groups.change(G, T, "rest") is True
@@ -195,7 +195,7 @@ class GroupOrderTests(Suite):
             what: tuple[Action, ...] = ("ack", "reject", "nack", "nack")
             for delivery, action in zip(deliveries, what, strict=False):
                 assert await rig.settle(G, T, delivery, action, now, seconds=500)
-            infos = await has_groups(rig).groups()
+            infos = await rig.groups.groups()
             assert [(info.group, info.pattern) for info in infos] == [("another", "orders:*"), (G, T)]
             assert (infos[0].lag, infos[0].leased, infos[0].dead) == (0, 0, 0)
             info = infos[1]
@@ -206,10 +206,10 @@ class GroupOrderTests(Suite):
         """A claim returns the lag: the published messages that are not settled, including leased ones."""
         async with self.rig() as rig:
             now = await ready(rig, *range(5))
-            claimed = await has_groups(rig).fetch(G, T, 2, 30, "m", 0.0)
+            claimed = await rig.groups.fetch(G, T, 2, 30, "m", 0.0)
             assert claimed.lag == 5
             assert await rig.settle(G, T, claimed.deliveries[0], "ack", now)
-            assert (await has_groups(rig).fetch(G, T, 1, 30, "m", 0.0)).lag == 4
+            assert (await rig.groups.fetch(G, T, 1, 30, "m", 0.0)).lag == 4
 
     @promise("groups")
     async def test_a_forgotten_group_begins_at_its_start(self) -> None:
@@ -219,10 +219,10 @@ class GroupOrderTests(Suite):
             now = await ready(rig, "a", "b")
             a, b = await rig.fetch(G, T, now)
             assert await rig.settle(G, T, a, "reject", now)
-            assert await has_groups(rig).change(G, T, "forget") is True
-            assert await has_groups(rig).change(G, T, "forget") is False
-            assert await has_groups(rig).groups() == []
-            assert await has_groups(rig).dead() == []
+            assert await rig.groups.change(G, T, "forget") is True
+            assert await rig.groups.change(G, T, "forget") is False
+            assert await rig.groups.groups() == []
+            assert await rig.groups.dead() == []
             await rig.join(G, T, "earliest")
             assert await rig.settle(G, T, b, "ack", now) is False, "a delivery of the forgotten group settles nothing"
             again = await rig.fetch(G, T, now)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from time import time
 
 from telex.engines.contract import Record, Records
-from telex.testing.conformance.suite import Suite, has_records, promise
+from telex.testing.conformance.suite import Suite, promise
 
 B = "once"
 
@@ -23,7 +23,7 @@ class RecordTests(Suite):
     async def test_get_returns_the_record_that_was_put(self) -> None:
         """`get` returns the bytes of `put` and the revision that `put` returned; None for a key without a record."""
         async with self.rig() as rig:
-            records = has_records(rig)
+            records = rig.records
             assert await records.get(B, "none") is None
             for key, value in {"": b"", "ü:*>%/ '": b"\x00\xff" * 10, "large": bytes(200_000), "k" * 500: b"x"}.items():
                 revision = await records.put(B, key, value, 0)
@@ -35,7 +35,7 @@ class RecordTests(Suite):
     async def test_put_compares_revisions(self) -> None:
         """`put` sets a record only at the given revision, 0 for a new record. Otherwise it returns None."""
         async with self.rig() as rig:
-            records = has_records(rig)
+            records = rig.records
             first = await records.put(B, "k", b"1", 0)
             assert first is not None
             assert first > 0
@@ -55,7 +55,7 @@ class RecordTests(Suite):
     async def test_one_of_concurrent_puts_wins(self) -> None:
         """Of concurrent `put` calls with the same revision one returns a revision. All other calls return None."""
         async with self.rig() as rig:
-            records = has_records(rig)
+            records = rig.records
             revision = 0
             for turn in range(self.size(3, 30)):
                 puts = [records.put(B, "k", b"%d" % n, revision) for n in range(self.size(10, 100))]
@@ -71,7 +71,7 @@ class RecordTests(Suite):
     async def test_delete_compares_revisions(self) -> None:
         """`put` without a value deletes only at the given revision, and returns it if it has deleted the record."""
         async with self.rig() as rig:
-            records = has_records(rig)
+            records = rig.records
             assert await records.put(B, "k", None, 0) is None
             assert await records.put(B, "k", None, 1) is None
             revision = await records.put(B, "k", b"1", 0)
@@ -87,7 +87,7 @@ class RecordTests(Suite):
     async def test_revisions_grow_also_after_a_delete(self) -> None:
         """A revision is larger than every earlier one of the key, also after the record was deleted."""
         async with self.rig() as rig:
-            records, seen = has_records(rig), [0]
+            records, seen = rig.records, [0]
             for _ in range(4):
                 for _ in range(2):
                     record = await records.get(B, "k")
@@ -103,7 +103,7 @@ class RecordTests(Suite):
     async def test_keys_returns_the_sorted_keys_of_one_bucket(self) -> None:
         """`keys` returns the keys of one bucket, sorted. The same key in another bucket is another record."""
         async with self.rig() as rig:
-            records = has_records(rig)
+            records = rig.records
             assert await records.keys(B) == []
             for key in ("b", "a", "c", "ä", "B", "a%"):
                 assert await records.put(B, key, b"1", 0)
@@ -120,7 +120,7 @@ class RecordTests(Suite):
     async def test_a_record_expires(self) -> None:
         """`put` deletes expired records in time, and no other records."""
         async with self.rig() as rig:
-            records, now = has_records(rig), time()
+            records, now = rig.records, time()
             revision = await records.put(B, "past", b"1", 0, now - 1)
             assert revision is not None
             assert await records.put(B, "later", b"1", 0, now + 3600)
@@ -143,7 +143,7 @@ class RecordTests(Suite):
     async def test_a_transaction_puts_records(self) -> None:
         """`Transaction.put` sets a record together with the other writes, or not at all. It compares revisions."""
         async with self.rig() as rig:
-            records = has_records(rig)
+            records = rig.records
             first = await records.put(B, "k", b"1", 0)
             assert first is not None
             with suppress(Undone):
@@ -180,27 +180,27 @@ class RecordTests(Suite):
                         if await records.put(B, "n", b"%d" % (value + 1), revision):
                             break
 
-            await asyncio.gather(count(has_records(one)), count(has_records(two)))
-            record = await has_records(one).get(B, "n")
+            await asyncio.gather(count(one.records), count(two.records))
+            record = await one.records.get(B, "n")
             assert record is not None
             assert int(record.value) == 2 * each
-            assert await has_records(two).get(B, "n") == record
+            assert await two.records.get(B, "n") == record
 
     @promise("records", "durable")
     async def test_records_survive_a_restart(self) -> None:
         """Durable: records, their revisions, and the revisions of deleted records are there when the engine is opened
         again."""
         async with self.rig() as rig:
-            kept = await has_records(rig).put(B, "kept", b"value", 0)
-            gone = await has_records(rig).put(B, "gone", b"value", 0)
+            kept = await rig.records.put(B, "kept", b"value", 0)
+            gone = await rig.records.put(B, "gone", b"value", 0)
             assert kept
             assert gone
-            assert await has_records(rig).put(B, "gone", None, gone)
+            assert await rig.records.put(B, "gone", None, gone)
         async with self.rig() as rig:
-            record = await has_records(rig).get(B, "kept")
+            record = await rig.records.get(B, "kept")
             assert record is not None
             assert (record.value, record.revision) == (b"value", kept)
-            assert await has_records(rig).keys(B) == ["kept"]
-            again = await has_records(rig).put(B, "gone", b"value", 0)
+            assert await rig.records.keys(B) == ["kept"]
+            again = await rig.records.put(B, "gone", b"value", 0)
             assert again is not None
             assert again > gone

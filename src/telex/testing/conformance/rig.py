@@ -8,7 +8,7 @@ from time import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from telex.engines.contract import Delivery, Engine, EngineTransaction, Settlement
+from telex.engines.contract import Delivery, Engine, EngineTransaction, Groups, Records, Settlement, Store
 from telex.engines.contract.groups import Action
 from telex.log.log import Log, Retention
 from telex.message import Draft, Message, Reason, check_headers, time_of
@@ -109,19 +109,35 @@ class Rig:
         assert not self._problems, "; ".join(self._problems)
         assert not self.errors, f"the engine failed: {self.errors}"
 
+    @property
+    def store(self) -> Store:
+        """The store of an engine whose tests need one."""
+        assert self.engine.store is not None, "the engine has no store"
+        return self.engine.store
+
+    @property
+    def groups(self) -> Groups:
+        """The groups of an engine that declares groups."""
+        assert self.engine.groups is not None, "the engine declares groups and has none"
+        return self.engine.groups
+
+    @property
+    def records(self) -> Records:
+        """The records of an engine that declares records."""
+        assert self.engine.records is not None, "the engine declares records and has none"
+        return self.engine.records
+
     # -- the part of a hub
 
     def follow(self, name: str) -> None:
         """Follow a topic or pattern, as for its first reader."""
-        assert self.engine.store is not None
         self.followed[name] = Pattern(name)
-        self.engine.store.follow(name)
+        self.store.follow(name)
 
     def unfollow(self, name: str) -> None:
         """Unfollow a topic or pattern, as after its last reader."""
-        assert self.engine.store is not None
         del self.followed[name]
-        self.engine.store.unfollow(name)
+        self.store.unfollow(name)
 
     def log(self, topic: str) -> Log:
         """Return the local log of a topic or a pattern."""
@@ -164,8 +180,7 @@ class Rig:
 
     async def later(self, draft: Draft, due: float) -> Message[Any]:
         """Store a message that the engine publishes at ``due``."""
-        assert self.engine.store is not None
-        (kept,) = await self.engine.store.append((draft,), due)
+        (kept,) = await self.store.append((draft,), due)
         return kept
 
     def transaction(self) -> EngineTransaction:
@@ -183,16 +198,14 @@ class Rig:
 
     async def remove(self, topic: str) -> bool:
         """Remove a topic."""
-        assert self.engine.store is not None
         self._last.pop(topic, None)
-        return await self.engine.store.remove(topic)
+        return await self.store.remove(topic)
 
     # -- groups, with short arguments
 
     async def join(self, group: str, pattern: str, start: Any = "earliest") -> None:
         """Join a group."""
-        assert self.engine.groups is not None
-        await self.engine.groups.join(group, pattern, start, lambda: self.log(pattern))
+        await self.groups.join(group, pattern, start, lambda: self.log(pattern))
 
     async def fetch(
         self,
@@ -205,16 +218,14 @@ class Rig:
         wait: float = 0.0,
     ) -> list[Delivery]:
         """Lease messages at ``now``. ``now`` and ``lease`` are in seconds of the test, ``wait`` is in real ones."""
-        assert self.engine.groups is not None
         if now is not None:
             await self.clock.reach(now)
         seconds = lease * self.clock.tick
-        return list((await self.engine.groups.fetch(group, pattern, limit, seconds, owner, wait)).deliveries)
+        return list((await self.groups.fetch(group, pattern, limit, seconds, owner, wait)).deliveries)
 
     async def lag(self, group: str, pattern: str) -> int:
         """Return the lag of a group."""
-        assert self.engine.groups is not None
-        infos = await self.engine.groups.groups()
+        infos = await self.groups.groups()
         return next(info.lag for info in infos if (info.group, info.pattern) == (group, pattern))
 
     async def settle(
@@ -228,12 +239,11 @@ class Rig:
         reason: str = "",
     ) -> bool:
         """Settle one delivery at ``now``, and return whether the settlement won. All times are those of the test."""
-        assert self.engine.groups is not None
         if now is not None:
             await self.clock.reach(now)
         seconds *= self.clock.tick
         settlement = Settlement(delivery.position, delivery.token, action, seconds, reason)
-        won = await self.engine.groups.settle(group, pattern, [settlement])
+        won = await self.groups.settle(group, pattern, [settlement])
         assert len(won) == 1, "settle says of each settlement whether it won"
         return won[0]
 

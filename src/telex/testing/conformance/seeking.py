@@ -9,7 +9,7 @@ from telex.errors import BadOption
 from telex.log.start import Start
 from telex.message import Position
 from telex.testing.conformance.groups import contents
-from telex.testing.conformance.suite import Suite, has_groups, promise, settle_dead
+from telex.testing.conformance.suite import Suite, promise, settle_dead
 
 G = "billing"
 T = "orders:1"
@@ -26,7 +26,7 @@ class SeekTests(Suite):
             sent = await rig.send(T, "a", "b", "c", "d")
             for delivery in await rig.fetch(G, T):
                 await rig.settle(G, T, delivery, "ack")
-            groups, epoch = has_groups(rig), rig.log(T).epoch
+            groups, epoch = rig.groups, rig.log(T).epoch
             starts: list[tuple[Start, str]] = [("earliest", "abcd"), (2, "cd"), (Position(sent[0].seq, epoch), "bcd")]
             starts += [("new", ""), (timedelta(hours=1), "abcd"), (sent[0].timestamp, "abcd")]
             for start, expected in starts:
@@ -52,7 +52,7 @@ class SeekTests(Suite):
             leased, dead, waits, acked = await rig.fetch(G, T, now)
             for delivery, action in ((dead, "reject"), (waits, "nack"), (acked, "ack")):
                 assert await rig.settle(G, T, delivery, action, now, seconds=60)  # type: ignore[arg-type]
-            groups = has_groups(rig)
+            groups = rig.groups
             assert await groups.seek(G, T, "new") is True
             assert (await rig.fetch(G, T, now), await rig.lag(G, T)) == ([], 1)
             assert await groups.seek(G, T, "earliest") is True
@@ -81,7 +81,7 @@ class SeekTests(Suite):
             (first,) = await rig.fetch(G, T, now)
             assert await rig.settle(G, T, first, "ack", now)
             (second,) = await rig.fetch(G, T, now)
-            assert await has_groups(rig).seek(G, T, "earliest")
+            assert await rig.groups.seek(G, T, "earliest")
             assert (await rig.fetch(G, T, now), await rig.lag(G, T)) == ([], 3)
             assert await rig.settle(G, T, second, "ack", now)
             for expected in (1, 3):
@@ -100,7 +100,7 @@ class SeekTests(Suite):
                 await rig.send(f"orders:{n % 2}", n)
             for delivery in await rig.fetch(G, pattern):
                 await rig.settle(G, pattern, delivery, "ack")
-            groups = has_groups(rig)
+            groups = rig.groups
             try:
                 await groups.seek(G, pattern, Position(1, "x"))
             except BadOption:
@@ -125,5 +125,5 @@ class SeekTests(Suite):
                 await two.settle(G, T, delivery, "ack")
             fetching = asyncio.ensure_future(two.fetch(G, T, wait=20.0))
             await asyncio.sleep(0.05)  # it waits by then, or finds the message at once
-            assert await has_groups(one).seek(G, T, "earliest")
+            assert await one.groups.seek(G, T, "earliest")
             assert contents(await fetching) == ["a"]

@@ -17,9 +17,6 @@ from telex.testing.conformance.groups import G, T, contents
 from telex.testing.conformance.rig import Rig, message
 from telex.testing.conformance.suite import (
     Suite,
-    has_groups,
-    has_records,
-    has_store,
     needing,
     numbers,
     promise,
@@ -50,7 +47,7 @@ class SharedTests(Suite):
         """A message arrives at another engine with the content, id, time, type, headers and key that were published."""
         async with self.rig() as one, self.rig() as two:
             sent = message(T, {"n": [1, None, "ü"]}, id="id-1", key="k", headers={"Trace": "x"})
-            await has_store(one).append([sent])
+            await one.store.append([sent])
             await two.until(lambda: two.contents(T), "the message")
             (got,) = two.taken[T]
             assert got == sent.numbered(got.seq, 0)
@@ -98,7 +95,7 @@ class SharedTests(Suite):
             assert one.removals == two.removals == [T]
             await two.send(T, "b")
             await one.until(lambda: one.contents(T)[-1:] == ["b"], "the new topic's message")
-            first, lost, _ = await has_store(two).find(T, Position(sent.seq, old), time())
+            first, lost, _ = await two.store.find(T, Position(sent.seq, old), time())
             assert lost is not None
             assert lost.reason == "epoch"
             assert [m.content for m in await read_range(two, T, first)] == ["b"]
@@ -168,10 +165,10 @@ class SharedTests(Suite):
             await one.join(G, T)
             await two.join(G, T)
             await one.send(T, "a")
-            assert await has_groups(one).change(G, T, "pause")
+            assert await one.groups.change(G, T, "pause")
             assert await two.fetch(G, T) == []
             async with self.fetching(two) as waiting:
-                assert await has_groups(one).change(G, T, "resume")
+                assert await one.groups.change(G, T, "resume")
                 assert contents(await waiting) == ["a"]
 
     @promise("shared", "groups")
@@ -212,7 +209,7 @@ class DurableTests(Suite):
             sent = [(await rig.send(T, content))[0] for content in ("a", {"b": [1, 2]}, "c")]
             epoch = rig.log(T).epoch
         async with self.rig() as rig:
-            store = has_store(rig)
+            store = rig.store
             assert await read_range(rig, T) == sent
             assert await store.topics() == [T]
             assert rig.log(T).epoch == epoch
@@ -274,7 +271,7 @@ class DurableTests(Suite):
             old = rig.log(T).epoch
             assert await rig.remove(T)
         async with self.rig() as rig:
-            assert await has_store(rig).topics() == []
+            assert await rig.store.topics() == []
             assert rig.log(T).epoch != old
             await rig.send(T, "b")
             assert [m.content for m in await read_range(rig, T)] == ["b"]
@@ -298,7 +295,7 @@ class DurableTests(Suite):
             assert (leased.message.content, leased.attempt) == ("leased", 2)
             again = await rig.fetch(G, T, now + 61)
             assert "nacked" in contents(again)
-            (letter,) = await has_groups(rig).dead(G)
+            (letter,) = await rig.groups.dead(G)
             assert (letter.message.content, letter.reason) == ("dead", "why")
             assert await rig.settle(G, T, acked, "ack", now + 61) is False
 
@@ -309,10 +306,10 @@ class DurableTests(Suite):
             for group in (G, "gone"):
                 await rig.join(group, T)
             await rig.send(T, "a")
-            assert await has_groups(rig).change(G, T, "pause")
-            assert await has_groups(rig).change("gone", T, "forget")
+            assert await rig.groups.change(G, T, "pause")
+            assert await rig.groups.change("gone", T, "forget")
         async with self.rig() as rig:
-            assert [(info.group, info.paused, info.lag) for info in await has_groups(rig).groups()] == [(G, True, 1)]
+            assert [(info.group, info.paused, info.lag) for info in await rig.groups.groups()] == [(G, True, 1)]
             await rig.join(G, T)
             assert await rig.fetch(G, T) == []
 
@@ -358,7 +355,7 @@ class DurableTests(Suite):
             await rig.join(G, T)
             await rig.send(T, "acked", "dead", "open")
             acked, dead, _ = await rig.fetch(G, T, lease=5)
-            assert await has_records(rig).put("once", "k", b"value", 0)
+            assert await rig.records.put("once", "k", b"value", 0)
             assert await rig.settle(G, T, acked, "ack")
             assert await rig.settle(G, T, dead, "reject")
 
@@ -368,8 +365,8 @@ class DurableTests(Suite):
             async with self.rig() as rig:
                 await rig.join(G, T)
                 assert contents(await rig.fetch(G, T, rig.clock.now() + 6)) == ["open"]
-                assert [letter.message.content for letter in await has_groups(rig).dead()] == ["dead"]
-                record = await has_records(rig).get("once", "k")
+                assert [letter.message.content for letter in await rig.groups.dead()] == ["dead"]
+                record = await rig.records.get("once", "k")
                 assert record is not None
                 assert record.value == b"value"
 

@@ -11,7 +11,7 @@ from telex.log.log import NEVER, Retention
 from telex.log.start import Start
 from telex.message import Draft, Lost, Message, Position
 from telex.testing.conformance.rig import Rig, message
-from telex.testing.conformance.suite import Suite, check_lost, has_store, numbers, promise, read_all, read_range
+from telex.testing.conformance.suite import Suite, check_lost, numbers, promise, read_all, read_range
 
 TOPIC = "orders:1"
 OTHER = "orders:2"
@@ -30,7 +30,7 @@ class StoreTests(Suite):
         """`append` numbers the messages; the numbers of a topic rise."""
         async with self.rig() as rig:
             batch = [message(TOPIC, "a"), message(OTHER, "b"), message(TOPIC, "c")]
-            returned = await has_store(rig).append(batch)
+            returned = await rig.store.append(batch)
             assert [(m.topic, m.content) for m in returned] == [(TOPIC, "a"), (OTHER, "b"), (TOPIC, "c")]
             last = await rig.send(TOPIC, "d")
             numbers([returned[0], returned[2], *last])
@@ -118,7 +118,7 @@ class StoreTests(Suite):
                 TOPIC, {"text": "grüße"}, id="id-1", key="k", headers={"Trace": "ü"}, published=1_700_000_000.25
             )
             typed = Draft("x", TOPIC, None, time(), None, "OrderPlaced")
-            kept = await has_store(rig).append([sent, typed])
+            kept = await rig.store.append([sent, typed])
             first, second = await read_range(rig, TOPIC)
             assert first == kept[0] == sent.numbered(first.seq, 0)
             assert (first.key, first.type, dict(first.headers)) == ("k", "dict", {"Trace": "ü"})
@@ -154,7 +154,7 @@ class StoreTests(Suite):
             await rig.retain(">", 5)
             sent = numbers(await rig.send(TOPIC, *range(8)))[3:]
             await rig.send(OTHER, "a")
-            store = has_store(rig)
+            store = rig.store
             for start, end, count in (
                 ("earliest", sent[4] + 1, 5),
                 ("earliest", sent[3], 3),
@@ -172,7 +172,7 @@ class StoreTests(Suite):
         async with self.rig() as rig:
             await rig.retain(">", 5)
             sent = numbers(await rig.send(TOPIC, *range(20)))[15:]
-            read = has_store(rig).read
+            read = rig.store.read
             for limit in (1, 2, 4, 5, 6, 2000):
                 assert [m.seq for m in await read(TOPIC, 1, NEVER, limit) if isinstance(m, Message)] == sent[:limit]
             assert [m.seq for m in await read(TOPIC, sent[1], sent[3], 9) if isinstance(m, Message)] == sent[1:3]
@@ -184,9 +184,9 @@ class StoreTests(Suite):
             moment = time()
             for number in range(6):
                 # Times that run backwards: the order is that of storing, whatever the clocks of publishers say.
-                await has_store(rig).append([message((TOPIC, OTHER)[number % 2], number, published=moment - number)])
+                await rig.store.append([message((TOPIC, OTHER)[number % 2], number, published=moment - number)])
             await rig.send("elsewhere:1", 99)
-            read = has_store(rig).read_pattern
+            read = rig.store.read_pattern
             assert [m.content for m in await read([TOPIC, OTHER], 4)] == [2, 3, 4, 5]
             assert [m.content for m in await read([TOPIC, OTHER], 100)] == [0, 1, 2, 3, 4, 5]
             assert [m.content for m in await read([OTHER], 2)] == [3, 5]
@@ -198,7 +198,7 @@ class StoreTests(Suite):
         does."""
         async with self.rig() as rig:
             now = time()
-            sent = await has_store(rig).append([message(TOPIC, n, published=now - 60 + 10 * n) for n in range(1, 6)])
+            sent = await rig.store.append([message(TOPIC, n, published=now - 60 + 10 * n) for n in range(1, 6)])
             epoch = rig.log(TOPIC).epoch
             starts: list[tuple[Start, list[int]]] = [
                 ("new", []),
@@ -219,7 +219,7 @@ class StoreTests(Suite):
     @staticmethod
     async def found(rig: Rig, start: Start, now: float) -> tuple[list[Any], Lost | None]:
         """Return the contents from the number on that `find` returns, and the `Lost` before them."""
-        first, lost, _ = await has_store(rig).find(TOPIC, start, now)
+        first, lost, _ = await rig.store.find(TOPIC, start, now)
         return [message.content for message in await read_range(rig, TOPIC, first)], lost
 
     @promise("store", "history")
@@ -255,7 +255,7 @@ class StoreTests(Suite):
             other = rig.log(OTHER)
             assert other.base == other.end
             assert other.epoch != late.epoch, "every topic has an epoch of its own"
-            assert has_store(rig).extent(TOPIC)[:2] == (first, last + 1)
+            assert rig.store.extent(TOPIC)[:2] == (first, last + 1)
 
     @promise("store")
     async def test_topics_are_listed(self) -> None:
@@ -264,7 +264,7 @@ class StoreTests(Suite):
         async with self.rig() as rig:
             for name in names:
                 await rig.send(name, name)
-            assert sorted(await has_store(rig).topics()) == sorted(names)
+            assert sorted(await rig.store.topics()) == sorted(names)
             for name in names:
                 assert await kept(rig, name) == [name]
 
@@ -273,7 +273,7 @@ class StoreTests(Suite):
         """`remove` deletes a topic with its messages, and returns whether it existed. A recreated topic has another
         epoch."""
         async with self.rig() as rig:
-            store = has_store(rig)
+            store = rig.store
             (sent, _) = await rig.send(TOPIC, "a", "b")
             await rig.send(OTHER, "c")
             old = Position(sent.seq, rig.log(TOPIC).epoch)
@@ -296,7 +296,7 @@ class StoreTests(Suite):
             await rig.retain("orders:*", 3)
             sent = numbers(await rig.send(TOPIC, *range(10)))
             await rig.send("other:1", *range(10))
-            store = has_store(rig)
+            store = rig.store
             assert await kept(rig) == [7, 8, 9]
             assert await kept(rig, "other:1") == list(range(10))
             assert await self.found(rig, "earliest", time()) == ([7, 8, 9], None)
@@ -307,9 +307,9 @@ class StoreTests(Suite):
     async def test_retention_by_age_is_exact(self) -> None:
         """`retain` with ``age``: older messages are not returned."""
         async with self.rig() as rig:
-            await has_store(rig).retain([(TOPIC, Retention(None, 60.0))])
+            await rig.store.retain([(TOPIC, Retention(None, 60.0))])
             now = time()
-            await has_store(rig).append([message(TOPIC, ago, published=now - ago) for ago in (300, 90, 45, 5)])
+            await rig.store.append([message(TOPIC, ago, published=now - ago) for ago in (300, 90, 45, 5)])
             assert await self.found(rig, "earliest", now) == ([45, 5], None)
             assert await kept(rig) == [45, 5]
             assert (await self.found(rig, "earliest", now + 30))[0] == [5]
@@ -318,7 +318,7 @@ class StoreTests(Suite):
     async def test_retention_by_bytes_is_exact(self) -> None:
         """`retain` with ``bytes``: the last messages whose contents fit together are returned."""
         async with self.rig() as rig:
-            await has_store(rig).retain([(TOPIC, Retention(None, None, 25))])
+            await rig.store.retain([(TOPIC, Retention(None, None, 25))])
             await rig.send(TOPIC, *(str(n) * 10 for n in range(5)))
             assert await kept(rig) == ["3" * 10, "4" * 10]
 
@@ -344,7 +344,7 @@ class StoreTests(Suite):
             first = (await rig.send(TOPIC, "a", id="same"))[0]
             again = (await rig.send(TOPIC, "other content", id="same"))[0]
             assert (again.seq, again.content, again.id) == (first.seq, "a", "same")
-            both = await has_store(rig).append([message(TOPIC, n, id="twice") for n in range(2)])
+            both = await rig.store.append([message(TOPIC, n, id="twice") for n in range(2)])
             assert [m.content for m in both] == [0, 0]
             assert both[0].seq == both[1].seq > first.seq
             assert await kept(rig) == rig.contents(TOPIC) == ["a", 0]

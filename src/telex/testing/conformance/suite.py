@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from telex.engines.contract import Engine, Groups, Guarantees, Records, Settlement, Store
+from telex.engines.contract import Engine, Groups, Guarantees, Settlement
 from telex.engines.contract.groups import Action
 from telex.hub import Hub
 from telex.log.log import NEVER
@@ -208,12 +208,6 @@ def refused(*errors: type[BaseException]) -> Iterator[None]:
     raise AssertionError(f"it did not raise {' or '.join(error.__name__ for error in errors)}")
 
 
-def has_store(rig: Rig) -> Store:
-    """Return the store of an engine whose tests need one."""
-    assert rig.engine.store is not None, "the engine has no store"
-    return rig.engine.store
-
-
 def numbers(messages: Iterable[Message[Any]]) -> list[int]:
     """Return the numbers of messages. Fail unless each is larger than the number before."""
     found = [message.seq for message in messages]
@@ -239,28 +233,16 @@ async def read_all(rig: Rig, topic: str) -> list[Message[Any]]:
 
 async def read_range(rig: Rig, topic: str, first: int = 1, end: int = NEVER) -> list[Message[Any]]:
     """Return the messages that the engine's store reads; none may be damaged."""
-    found = await has_store(rig).read(topic, first, end)
+    found = await rig.store.read(topic, first, end)
     messages = [item for item in found if isinstance(item, Message)]
     assert len(messages) == len(found), "the store cannot read what it was given"
     return messages
-
-
-def has_groups(rig: Rig) -> Groups:
-    """Return the groups of an engine that declares groups."""
-    assert rig.engine.groups is not None, "the engine declares groups and has none"
-    return rig.engine.groups
 
 
 async def settle_dead(groups: Groups, group: str, pattern: str, position: int, action: Action) -> bool:
     """Retry or drop a dead letter. Return whether this won."""
     (won,) = await groups.settle(group, pattern, (Settlement(position, 0, action),))
     return won
-
-
-def has_records(rig: Rig) -> Records:
-    """Return the records of an engine that declares records."""
-    assert rig.engine.records is not None, "the engine declares records and has none"
-    return rig.engine.records
 
 
 def open_descriptors() -> list[str]:
