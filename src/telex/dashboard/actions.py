@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
+from telex.engines.contract.groups import DeadLetter
 from telex.errors import BadOption, NoSuchCommand
 from telex.gateway import Refused
 from telex.hub import Hub, scheduler_of
@@ -12,8 +13,6 @@ from telex.triggers.admin import pause_trigger, resume_trigger
 
 if TYPE_CHECKING:
     from telex.dashboard.snapshot import Snapshots
-
-Act = Callable[["Actions", Mapping[str, object]], Awaitable[bool]]
 
 
 class Actions:
@@ -28,8 +27,9 @@ class Actions:
         action = ACTIONS.get(name)
         if action is None:
             raise Refused("unknown_call", f"the dashboard has no action {name[:80]!r}")
+        given = content if isinstance(content, dict) else {}
         try:
-            done = await action(self, content if isinstance(content, dict) else {})
+            done = await action(self, lambda field: str(given.get(field)))
         except NoSuchCommand:
             done = False
         except BadOption as error:
@@ -38,31 +38,9 @@ class Actions:
         if not done:
             raise Refused("gone", "it is gone: another user was first")
 
-    async def _pause(self, given: Mapping[str, object]) -> bool:
-        return await self._hub.groups.pause(str(given.get("group")), str(given.get("pattern")))
-
-    async def _resume(self, given: Mapping[str, object]) -> bool:
-        return await self._hub.groups.resume(str(given.get("group")), str(given.get("pattern")))
-
-    async def _pause_trigger(self, given: Mapping[str, object]) -> bool:
-        return await pause_trigger(scheduler_of(self._hub), str(given.get("trigger")))
-
-    async def _resume_trigger(self, given: Mapping[str, object]) -> bool:
-        return await resume_trigger(scheduler_of(self._hub), str(given.get("trigger")))
-
-    async def _retry(self, given: Mapping[str, object]) -> bool:
-        letter = self._snapshots.letters.get(str(given.get("id")))
-        return letter is not None and await self._hub.groups.retry(letter)
-
-    async def _drop(self, given: Mapping[str, object]) -> bool:
-        letter = self._snapshots.letters.get(str(given.get("id")))
-        return letter is not None and await self._hub.groups.drop(letter)
-
-    async def _pause_schedule(self, given: Mapping[str, object]) -> bool:
-        return await self._set_paused(str(given.get("schedule")), paused=True)
-
-    async def _resume_schedule(self, given: Mapping[str, object]) -> bool:
-        return await self._set_paused(str(given.get("schedule")), paused=False)
+    async def _settle(self, id: str, settle: Callable[[DeadLetter], Awaitable[bool]]) -> bool:
+        letter = self._snapshots.letters.get(id)
+        return letter is not None and await settle(letter)
 
     async def _set_paused(self, name: str, *, paused: bool) -> bool:
         schedules = self._hub.schedules
@@ -71,27 +49,26 @@ class Actions:
         await (schedules.pause(name) if paused else schedules.resume(name))
         return True
 
-    async def _delete_schedule(self, given: Mapping[str, object]) -> bool:
-        return await self._hub.schedules.delete(str(given.get("schedule")))
+    async def _cancel_job(self, id: str) -> bool:
+        return await (await self._hub.ticket(id)).cancel()
 
-    async def _cancel_job(self, given: Mapping[str, object]) -> bool:
-        return await (await self._hub.ticket(str(given.get("id")))).cancel()
-
-    async def _retry_job(self, given: Mapping[str, object]) -> bool:
-        await self._hub.retry(str(given.get("id")))
+    async def _retry_job(self, id: str) -> bool:
+        await self._hub.retry(id)
         return True
 
 
+Act = Callable[[Actions, Callable[[str], str]], Awaitable[bool]]
+"""An action. Its second argument returns a field of the request."""
 ACTIONS: Mapping[str, Act] = {
-    "pause": Actions._pause,
-    "resume": Actions._resume,
-    "pause_trigger": Actions._pause_trigger,
-    "resume_trigger": Actions._resume_trigger,
-    "retry": Actions._retry,
-    "drop": Actions._drop,
-    "pause_schedule": Actions._pause_schedule,
-    "resume_schedule": Actions._resume_schedule,
-    "delete_schedule": Actions._delete_schedule,
-    "cancel_job": Actions._cancel_job,
-    "retry_job": Actions._retry_job,
+    "pause": lambda on, given: on._hub.groups.pause(given("group"), given("pattern")),
+    "resume": lambda on, given: on._hub.groups.resume(given("group"), given("pattern")),
+    "pause_trigger": lambda on, given: pause_trigger(scheduler_of(on._hub), given("trigger")),
+    "resume_trigger": lambda on, given: resume_trigger(scheduler_of(on._hub), given("trigger")),
+    "retry": lambda on, given: on._settle(given("id"), on._hub.groups.retry),
+    "drop": lambda on, given: on._settle(given("id"), on._hub.groups.drop),
+    "pause_schedule": lambda on, given: on._set_paused(given("schedule"), paused=True),
+    "resume_schedule": lambda on, given: on._set_paused(given("schedule"), paused=False),
+    "delete_schedule": lambda on, given: on._hub.schedules.delete(given("schedule")),
+    "cancel_job": lambda on, given: on._cancel_job(given("id")),
+    "retry_job": lambda on, given: on._retry_job(given("id")),
 }
