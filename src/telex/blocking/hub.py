@@ -243,20 +243,10 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
     # -- commands
 
     @overload
-    def send(
-        self,
-        name: str,
-        content: object = None,
-        **options: Unpack[JobOptions],
-    ) -> BlockingTicket[Any]: ...
+    def send(self, name: str, content: object = None, **options: Unpack[JobOptions]) -> BlockingTicket[Any]: ...
     @overload
     def send(
-        self,
-        name: str,
-        content: object = None,
-        *,
-        type: type[T],
-        **options: Unpack[JobOptions],
+        self, name: str, content: object = None, *, type: type[T], **options: Unpack[JobOptions]
     ) -> BlockingTicket[T]: ...
     def send(
         self,
@@ -298,21 +288,9 @@ class BlockingHub(Declaring, Timing[BlockingTrigger]):
         return BlockingTicket(self._thread.wait(self._hub.retry(id)), self._thread)
 
     @overload
-    def call(
-        self,
-        name: str,
-        content: object = None,
-        **options: Unpack[SendOptions],
-    ) -> Any: ...
+    def call(self, name: str, content: object = None, **options: Unpack[SendOptions]) -> Any: ...
     @overload
-    def call(
-        self,
-        name: str,
-        content: object = None,
-        *,
-        type: type[T],
-        **options: Unpack[SendOptions],
-    ) -> T: ...
+    def call(self, name: str, content: object = None, *, type: type[T], **options: Unpack[SendOptions]) -> T: ...
     def call(
         self,
         name: str,

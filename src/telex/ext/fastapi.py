@@ -77,11 +77,9 @@ def event_stream(
     ``Last-Event-ID`` that is not of such a stream.
     """
     hub: Hub | None = getattr(request.state, "telex", None)
-    body = sse.events(topic, start=start, heartbeat=heartbeat, hub=hub)
-    last = request.headers.get("last-event-id")
-    if last:
-        try:
-            body = sse.events(topic, last, heartbeat=heartbeat, hub=hub)
-        except BadOption as error:
-            raise HTTPException(400, f"Last-Event-ID: {error}") from None
+    try:
+        since = sse.since(request.headers.get("last-event-id"), start)
+    except BadOption as error:
+        raise HTTPException(400, f"Last-Event-ID: {error}") from None
+    body = sse.events(topic, start=since, heartbeat=heartbeat, hub=hub)
     return StreamingResponse(body, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)

@@ -72,11 +72,9 @@ def event_stream(
     for a header ``Last-Event-ID`` that is not of such a stream.
     """
     hub: Hub | None = request.app.state.get("telex")
-    body = sse.events(topic, start=start, heartbeat=heartbeat, hub=hub)
-    last = request.headers.get("last-event-id")
-    if last:
-        try:
-            body = sse.events(topic, last, heartbeat=heartbeat, hub=hub)
-        except BadOption as error:
-            raise ClientException(f"Last-Event-ID: {error}") from None
+    try:
+        since = sse.since(request.headers.get("last-event-id"), start)
+    except BadOption as error:
+        raise ClientException(f"Last-Event-ID: {error}") from None
+    body = sse.events(topic, start=since, heartbeat=heartbeat, hub=hub)
     return Stream(body, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)

@@ -50,11 +50,15 @@ def events(
     every = seconds(heartbeat, "heartbeat")
     if not every > 0:
         raise BadOption("heartbeat", heartbeat, "it must be more than 0 seconds")
-    since = Position.parse(last_event_id) if last_event_id else check_start(start)
-    return _events(topic, since, every, hub)
+    return _events(topic, check_start(since(last_event_id, start)), every, hub)
 
 
-async def _events(topic: Topic[Any], since: Start, every: float, hub: Hub | None) -> AsyncGenerator[bytes, None]:
+def since(last_event_id: str | None, start: Start) -> Start:
+    """Return the position of a header ``Last-Event-ID``, or ``start`` without one. Raises `BadOption`."""
+    return Position.parse(last_event_id) if last_event_id else start
+
+
+async def _events(topic: Topic[Any], start: Start, every: float, hub: Hub | None) -> AsyncGenerator[bytes, None]:
     yield b": telex\n\n"  # the client sees at once that the stream has begun
     if hub is not None:
         try:
@@ -63,7 +67,7 @@ async def _events(topic: Topic[Any], since: Start, every: float, hub: Hub | None
             problem = {"type": "NoSuchCommand", "code": "no_such_command", "message": str(error)}
             yield b"event: end\ndata: %b\n\n" % codec.to_json(problem)
             return
-    async with topic.subscribe(start=since, overflow="catch_up", report_lost=True) as inbox:
+    async with topic.subscribe(start=start, overflow="catch_up", report_lost=True) as inbox:
         while True:
             try:
                 batch = await inbox.receive_many(MAX_BATCH, timeout=every)
