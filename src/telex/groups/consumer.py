@@ -68,7 +68,6 @@ class GroupConsumer:
         self._dead_letter_topics: set[str] = set()  # its own dead-letter topics, whose messages the group skips
         self._owner = f"{runtime.address}-{random.getrandbits(32):08x}"  # a name for people
         self._gates: list[Gate[Delivery]] = []  # of handlers whose waiting messages do not count
-        self._is_limited = False  # True with another limit
         self._concurrency = 0
         self._prefetch = 0
         self._fetched_at = 0.0
@@ -90,7 +89,6 @@ class GroupConsumer:
         if gate is not None:
             executor = (WaitingExecutor if spec.limit is None else LimitedExecutor)(spec, group, *parts, gate)
             self._gates += [gate] if gate.is_keyed else []
-            self._is_limited = self._is_limited or not gate.is_keyed
         else:
             executor = (DeliveryExecutor if spec.batch is None else BatchExecutor)(spec, group, *parts)
         self.executors.append(executor)
@@ -287,7 +285,7 @@ class GroupConsumer:
 
     def _adapt_prefetch(self, fetched: Fetched, room: int, asked: float, now: float) -> None:
         """Adapt the prefetch: it grows while handlers wait for full fetches. ``asked`` is the time of the fetch."""
-        if fetched.waited or (self._is_limited and any(executor.limited for executor in self.executors)):
+        if fetched.waited:
             self._prefetch //= 2
         elif len(fetched.deliveries) == room:
             since, took, self._fetched_at = now - self._fetched_at, now - asked, now

@@ -135,6 +135,8 @@ class Gate(Generic[T]):
             self._begin(key, kept)
             self.lines.unblock(key)
             return
+        if self.limiter.is_full(key):
+            return  # the key stays blocked until a call ends
         reserved = min(want, self.limiter.most_at_once)
         self._reserved += reserved
         self._asking.add(key)

@@ -95,6 +95,11 @@ class Limiter:
         use.used += taken
         return taken
 
+    def is_full(self, key: str) -> bool:
+        """Return true while running calls of this process use all slots of a key: no record allows another call."""
+        use = self._uses.get(key)
+        return use is not None and self.rule.concurrency is not None and use.used >= self.rule.concurrency
+
     async def ask(self, key: str, want: int) -> Granted:
         """Ask for ``want`` calls. Each call that may begin is counted until `ended`. Raises `EngineFailed`."""
         use = self._uses.get(key)
