@@ -133,7 +133,16 @@ def test_commands_and_schedules_are_shown_as_text_and_changed(page_address: str,
     waiting, first = (jobs.locator("tr").filter(has_text=text) for text in ('"<i>xxx', '"first"'))
     expect(first).to_contain_text("running")  # by the heartbeat of its worker
     expect(waiting).to_contain_text("queued")
-    assert max(map(len, jobs.locator("code.long").all_inner_texts())) <= 200
+    assert max(map(len, jobs.locator("button.long code").all_inner_texts())) <= 200
+    text = waiting.locator("button.long")
+    cut = text.bounding_box()
+    text.focus()
+    page.keyboard.press("Enter")
+    expect(text).to_have_attribute("aria-expanded", "true")
+    whole = text.bounding_box()
+    assert cut is not None
+    assert whole is not None
+    assert whole["height"] > 2 * cut["height"], "a keyboard shows all of a long text"
 
     waiting.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Keep it").click()

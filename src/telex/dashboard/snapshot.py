@@ -42,11 +42,13 @@ class TopicState(msgspec.Struct, frozen=True):
 
 
 class CommandState(msgspec.Struct, frozen=True):
-    """A command: the numbers of queued, running and dead commands, and the outcomes since the dashboard opened."""
+    """A command: the numbers of commands without an outcome, of those that a worker has leased, which run or are
+    prefetched, and of dead ones; and the outcomes since the dashboard opened.
+    """
 
     command: str
-    queued: int
-    running: int
+    unfinished: int
+    leased: int
     dead: int
     ok: int
     failed: int
@@ -233,13 +235,14 @@ class Snapshots:
         ]
 
     def _commands(self, groups: list[GroupInfo]) -> list[CommandState]:
-        states = {each.command: (each.waiting, each.running, 0) for each in self._hub.statistics().commands}
+        served = self._hub.statistics().commands
+        states = {each.command: (each.waiting + each.running, each.running, 0) for each in served}
         stored: dict[str, tuple[int, int, int]] = {}
         for info in groups:
             if info.group == WORKERS:  # each priority has a topic
                 name = info.pattern.removeprefix("$command:").rpartition(":")[0]
-                queued, running, dead = stored.get(name, (0, 0, 0))
-                stored[name] = (queued + info.lag - info.leased, running + info.leased, dead + info.dead)
+                lag, leased, dead = stored.get(name, (0, 0, 0))
+                stored[name] = (lag + info.lag, leased + info.leased, dead + info.dead)
         states |= stored
         names = sorted({*states, *self.ok, *self.failed})
         return [CommandState(name, *states.get(name, (0, 0, 0)), self.ok[name], self.failed[name]) for name in names]

@@ -9,6 +9,7 @@ import pytest
 import telex
 from telex.dashboard.jobs import MAX_TEXT
 from telex.dashboard.snapshot import MAX_SAMPLE, MAX_TOPICS, Snapshots
+from tests.unit.commands.parts import Gate
 
 
 def failing(url: str) -> telex.Hub:
@@ -50,13 +51,30 @@ async def test_a_snapshot_has_topics_groups_dead_letters_commands_and_triggers(u
     assert "declined" in dead.reason
     assert len(dead.reason) <= MAX_TEXT
     assert set(found.more.values()) == {0}
-    assert [(each.command, each.queued, each.running) for each in found.commands] == [("double", 0, 0)]
+    assert [(each.command, each.unfinished, each.leased) for each in found.commands] == [("double", 0, 0)]
     assert [(each.trigger, each.paused) for each in found.triggers] == [("hourly", False)]
     assert [(each.schedule, each.target, each.content) for each in found.schedules] == [
         ("cleanup", "old", ""),
         ("report", "double", "7"),
     ]
     assert found.jobs == []
+
+
+async def test_commands_that_run_or_are_prefetched_are_unfinished(url: str, gate: Gate) -> None:
+    hub = telex.Hub(url)
+
+    @hub.command("ship", concurrency=1)
+    async def ship(number: int) -> None:
+        await gate.pass_through()
+
+    async with hub:
+        for number in range(5):
+            await hub.send("ship", number)
+        await gate.reached.wait()
+        (ships,) = (await Snapshots(hub, "").take()).commands
+        assert ships.unfinished == 5
+        assert 1 <= ships.leased <= 5
+        gate.opened.set()
 
 
 async def test_another_process_sees_commands_and_triggers_of_a_file(tmp_path: Path) -> None:

@@ -64,9 +64,16 @@ function fill(id, titles, rows, nothing) {
   if (focused) [...table.querySelectorAll("button")].find((each) => each.dataset.key === focused)?.focus();
 }
 
-/** Text that may be long: the table shows its beginning. */
-function long(text, tag = "span") {
-  return make(tag, { class: "long", title: text }, text);
+const opened = new Set();  // the keys of the long texts that are shown in full
+
+/** Text that may be long: the table shows its beginning, and all of it after a click. `key` is that of the text. */
+function long(text, key, tag = "span") {
+  if (text.length <= 24) return make(tag, {}, text);
+  const open = (event) => {
+    if (!opened.delete(key)) opened.add(key);
+    event.currentTarget.setAttribute("aria-expanded", opened.has(key));
+  };
+  return make("button", { type: "button", class: "long", "data-key": key, "aria-expanded": `${opened.has(key)}`, click: open }, make(tag, {}, text));
 }
 
 /** The badge of something that runs until it is paused or has ended. */
@@ -86,7 +93,7 @@ function show() {
     "Messages a second": number.format(Math.round(topics.reduce((sum, each) => sum + each.rate, 0))),
     Lag: number.format(groups.reduce((sum, each) => sum + each.lag, 0)),
     "Dead letters": number.format(dead.length + hidden.dead),
-    "Commands queued": number.format(commands.reduce((sum, each) => sum + each.queued, 0)),
+    "Commands unfinished": number.format(commands.reduce((sum, each) => sum + each.unfinished, 0)),
   };
   byId("totals").replaceChildren(...Object.entries(totals).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
   fill("groups", ["Group", "Lag", "Dead", "State", "Action", "Leased", "Delayed", "Pattern"], groups.map((each) => [
@@ -97,17 +104,17 @@ function show() {
     count(each.leased), count(each.delayed), each.pattern,
   ]), lacking.groups ?? "No group has taken messages yet.");
   fill("dead", ["Topic", "Reason", "Action", "Content", "Died", "Group", "Attempts"], dead.map((each) => [
-    each.topic, long(each.reason),
+    each.topic, long(each.reason, `reason ${each.id}`),
     some(
       button("Retry", `the message of ${each.topic}, ${each.id}`, () => act("retry", { id: each.id })),
       button("Drop", `the message of ${each.topic}, ${each.id}`, () => ask(
         `Drop the message of ${each.topic} in the group ${each.group}? It cannot be brought back.`, "Drop it",
         () => act("drop", { id: each.id }))),
     ),
-    long(each.content, "code"), time(each.died), each.group, count(each.attempts),
+    long(each.content, `content ${each.id}`, "code"), time(each.died), each.group, count(each.attempts),
   ]), "No message is dead.");
-  fill("commands", ["Command", "Queued", "Running", "Dead", "Done here", "Failed here"], commands.map((each) => [
-    each.command, count(each.queued), count(each.running), count(each.dead, true), count(each.ok), count(each.failed, true),
+  fill("commands", ["Command", "Unfinished", "Leased", "Dead", "Done here", "Failed here"], commands.map((each) => [
+    each.command, count(each.unfinished), count(each.leased), count(each.dead, true), count(each.ok), count(each.failed, true),
   ]), "No command was sent yet.");
   fill("triggers", ["Trigger", "Schedule", "Next", "Last", "Fired", "State", "Action"], triggers.map((each) => [
     each.trigger, make("code", {}, each.schedule), each.next ? time(each.next) : "–", time(each.last), count(each.fired),
@@ -127,7 +134,7 @@ function show() {
     ),
     /^\d{4}-/.test(each.when) ? new Date(each.when).toLocaleString(undefined, { timeZone: each.tz }) : make("code", {}, each.when),
     each.next ? time(each.next) : "–", time(each.last), count(each.fired), count(each.missed, true), each.target,
-    long(each.content, "code"), each.tz,
+    long(each.content, `schedule ${each.schedule}`, "code"), each.tz,
   ]), lacking.schedules ?? "No schedule was added.");
   for (const [id, name] of [["groups", "group"], ["dead", "dead letter"], ["commands", "command"], ["triggers", "trigger"],
     ["schedules", "schedule"]]) more(id, name);
@@ -144,8 +151,8 @@ function showJobs() {
       failed ? button("Retry", about, () => act("retry_job", { id: each.id }))
         : button("Cancel", about, () => ask(
           `Cancel the command ${each.command} with the id ${each.id}?`, "Cancel it", () => act("cancel_job", { id: each.id }))),
-      each.content === null ? "not available" : long(each.content, "code"),
-      time(each.since), long(each.error), count(each.attempt), long(each.key), make("code", {}, each.id),
+      each.content === null ? "not available" : long(each.content, `content ${each.id}`, "code"),
+      time(each.since), long(each.error, `error ${each.id}`), count(each.attempt), long(each.key, `key ${each.id}`), make("code", {}, each.id),
     ];
   }), lacking.jobs ?? "No command runs, waits or has failed.");
   if (moreJobs.length) lastRow("jobs", `Of each state only the newest are shown. There are more that are ${moreJobs.join(", ")}.`);
