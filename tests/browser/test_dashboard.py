@@ -144,8 +144,13 @@ def test_commands_and_schedules_are_shown_as_text_and_changed(page_address: str,
     assert whole is not None
     assert whole["height"] > 2 * cut["height"], "a keyboard shows all of a long text"
 
-    waiting.get_by_role("button", name="Cancel").click()
+    cancel = waiting.get_by_role("button", name="Cancel")
+    before = cancel.element_handle()
+    cancel.focus()
+    page.keyboard.press("Enter")
+    before.wait_for_element_state("hidden")  # it has left the page: the table was filled again
     page.get_by_role("button", name="Keep it").click()
+    expect(cancel).to_be_focused()
     expect(waiting).to_have_count(1)
     first.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Cancel it").click()

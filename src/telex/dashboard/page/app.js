@@ -49,6 +49,11 @@ function button(text, label, action) {
   return make("button", { type: "button", "aria-label": `${text} ${label}`, "data-key": `${key} ${label}`, click: action }, text);
 }
 
+/** Move the focus to the button with this key. */
+function focus(table, key) {
+  [...table.querySelectorAll("button")].find((each) => each.dataset.key === key)?.focus();
+}
+
 /** Fill a table. The focus stays on the button that it was on. */
 function fill(id, titles, rows, nothing) {
   const table = byId(id);
@@ -61,7 +66,7 @@ function fill(id, titles, rows, nothing) {
         ? make("td", {}, cell) : make("th", { scope: "row" }, cell))))
       : [make("tr", {}, make("td", { colspan: titles.length, class: "none" }, nothing))])),
   );
-  if (focused) [...table.querySelectorAll("button")].find((each) => each.dataset.key === focused)?.focus();
+  if (focused) focus(table, focused);
 }
 
 const opened = new Set();  // the keys of the long texts that are shown in full
@@ -194,11 +199,12 @@ async function act(name, content) {
 
 /** Ask before an action; `yes` is the text of the button that carries it out. */
 function ask(question, yes, action) {
-  const dialog = byId("sure");
+  const dialog = byId("sure"), asked = document.activeElement, { key } = asked.dataset, table = asked.closest("table");
   byId("question").textContent = question;
   byId("yes").textContent = yes;
   dialog.returnValue = "no";
   dialog.onclose = () => {
+    if (table && !asked.isConnected) focus(table, key);  // the table was filled again meanwhile
     if (dialog.returnValue === "yes") action();
   };
   dialog.showModal();
