@@ -34,7 +34,7 @@ from telex.codec.encoding import (
     to_json,
 )
 from telex.codec.roundtrip import MAX_NESTING, difference, is_model, is_record, is_too_deep
-from telex.errors import BadOption, ContentError, printable, text_of
+from telex.errors import BadOption, ContentError, printable, reason_of, text_of
 
 __all__ = [
     "BYTES",
@@ -102,7 +102,7 @@ class Content(Generic[T]):
     other type.
     """
 
-    __slots__ = ("_build", "_classes", "_decode", "_expected", "_scalar", "declared", "name")
+    __slots__ = ("_build", "_decode", "_expected", "_scalar", "classes", "declared", "name")
 
     def __init__(self, declared: type[T]) -> None:
         self.declared: type[T] = declared
@@ -110,7 +110,8 @@ class Content(Generic[T]):
         self._build: Decode = _decoder_of(declared, _build_foreign)
         # A class that is not a TypedDict can be tested with isinstance, and its instances pass by reference. A plain
         # bool is refused where an int is declared, as msgspec does.
-        self._classes: tuple[type, ...] = tuple(_classes(declared))
+        self.classes: tuple[type, ...] = tuple(_classes(declared))
+        """The classes whose instances have the declared type."""
         self.name: str = declared.__name__ if isinstance(declared, type) else str(declared)
         """The type's name for error messages."""
         self._expected = f" (expected as a whole: {self.name})"
@@ -125,7 +126,7 @@ class Content(Generic[T]):
         """
         if type_of(content) is self._scalar:
             return content  # type: ignore[return-value]
-        if isinstance(content, self._classes) and (not isinstance(content, bool) or int not in self._classes):
+        if isinstance(content, self.classes) and (not isinstance(content, bool) or int not in self.classes):
             return content  # type: ignore[return-value]
         found = self._subclass(type)
         build = self._build if found is None else partial(_build_from, found)
@@ -159,11 +160,6 @@ class Content(Generic[T]):
             return data  # type: ignore[return-value]
         return _decoded(data, self._decode_as(type), topic, self._expected)  # type: ignore[no-any-return]
 
-    @property
-    def classes(self) -> tuple[type, ...]:
-        """The classes whose instances have the declared type."""
-        return self._classes
-
     def _decode_as(self, name: str | None) -> Decode:
         found = self._subclass(name)
         return self._decode if found is None else partial(_convert, found)
@@ -172,9 +168,9 @@ class Content(Generic[T]):
         """Return the subclass of this name that was defined last. ``slots=True`` defines a dataclass twice; the program
         uses the second class.
         """
-        if name is None or any(cls is object or cls.__name__ == name for cls in self._classes):
+        if name is None or any(cls is object or cls.__name__ == name for cls in self.classes):
             return None
-        below = (cls for declared in self._classes for cls in _subclasses(declared))
+        below = (cls for declared in self.classes for cls in _subclasses(declared))
         return next((cls for cls in below if cls.__name__ == name and (is_record(cls) or issubclass(cls, Enum))), None)
 
     def __repr__(self) -> str:
@@ -329,8 +325,7 @@ def _decoded(data: object, decode: Decode, topic: str, expected: str) -> Any:
         problem, path = _problem(error)
         raise ContentError(topic, f"{problem}{expected}", path) from None
     except Exception as error:  # any other exception refuses the value too
-        reason = f"{type(error).__name__}: {text_of(error)}"
-        raise ContentError(topic, f"its type raises {reason}{expected}") from error
+        raise ContentError(topic, f"its type raises {reason_of(error)}{expected}") from error
 
 
 def _problem(error: ValueError) -> tuple[str, str]:

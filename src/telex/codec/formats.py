@@ -13,11 +13,12 @@ from typing import Any, Literal, Protocol
 
 import msgspec
 
+from telex.codec.content import BYTES as BINARY
 from telex.codec.content import Content, reader_of
 from telex.codec.encoded import BYTES, JSON, Encoded
 from telex.codec.encoding import TOO_DEEP, encode_foreign, refusal, to_json
 from telex.codec.roundtrip import difference
-from telex.errors import BadOption, ContentError, text_of
+from telex.errors import BadOption, ContentError, reason_of
 
 logger: logging.Logger = logging.getLogger("telex")
 MSGPACK = "application/msgpack"
@@ -25,9 +26,7 @@ MAX_LOGGED = 100
 """The number of unknown content types and transforms that are logged."""
 _TOKEN = re.compile(r"[a-z0-9!#$&^_.+-]+")
 _MEDIA_TYPE = re.compile(r"[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+")
-CODEC_METHODS, TRANSFORM_METHODS = ("content_type", "encode", "decode"), ("content_encoding", "encode", "decode")
 EXAMPLE = "a content type such as application/x-protobuf"
-_BINARY = (bytes, bytearray, memoryview)
 
 
 class Codec(Protocol):
@@ -155,7 +154,7 @@ class Format:
         return Encoded(data, codec.content_type, ", ".join(names))
 
     def _codec_for(self, content: object) -> Codec:
-        return Binary() if self.codec.content_type == JSON and isinstance(content, _BINARY) else self.codec
+        return Binary() if self.codec.content_type == JSON and isinstance(content, BINARY) else self.codec
 
 
 PLAIN: Format = Format(Json(), ())
@@ -177,13 +176,11 @@ class Formats:
             if not isinstance(given, Iterable):
                 raise BadOption(option, given, f"it must be a list of {option}")
         for codec in codecs:
-            kind = _name_of(
-                codec, "codecs", CODEC_METHODS, _MEDIA_TYPE, "a content type such as application/x-protobuf"
-            )
+            kind = _name_of(codec, "codecs", "content_type", _MEDIA_TYPE, EXAMPLE)
             self._codecs[kind] = codec
         self._transforms: dict[str, Transform] = {}
         for transform in transforms:
-            kind = _name_of(transform, "transforms", TRANSFORM_METHODS, _TOKEN, "a name such as zlib")
+            kind = _name_of(transform, "transforms", "content_encoding", _TOKEN, "a name such as zlib")
             self._transforms[kind] = transform
         self.default: Format | None = None
         """The format of topics without one of their own; None is JSON."""
@@ -275,21 +272,16 @@ class Formats:
         except MemoryError:
             raise
         except Exception as error:  # a codec of the program may raise anything
-            reason = f"{type_of(error).__name__}: {text_of(error)}"
-            raise ContentError(topic, f"{name!r} cannot decode it: {reason}", stored=True) from error
+            raise ContentError(topic, f"{name!r} cannot decode it: {reason_of(error)}", stored=True) from error
 
 
-type_of = type
-"""The builtin ``type``, for functions that have an argument of the same name."""
-
-
-def _name_of(given: object, option: str, members: Sequence[str], form: re.Pattern[str], example: str) -> str:
+def _name_of(given: object, option: str, member: str, form: re.Pattern[str], example: str) -> str:
     """Return the name of a codec or transform. Raises `BadOption`."""
-    name = getattr(given, members[0], None)
-    if not all(callable(getattr(given, method, None)) for method in members[1:]):
-        raise BadOption(option, given, f"each must have {members[0]}, encode and decode")
+    name = getattr(given, member, None)
+    if not all(callable(getattr(given, method, None)) for method in ("encode", "decode")):
+        raise BadOption(option, given, f"each must have {member}, encode and decode")
     if not isinstance(name, str) or form.fullmatch(name) is None:
-        raise BadOption(option, given, f"its {members[0]} must be {example}, in small letters")
+        raise BadOption(option, given, f"its {member} must be {example}, in small letters")
     return name
 
 
@@ -307,7 +299,7 @@ def _called(encode: Callable[[Any], bytes], content: object, topic: str, problem
     except RecursionError:
         raise ContentError(topic, TOO_DEEP) from None
     except Exception as error:
-        raise ContentError(topic, f"{problem}: {type(error).__name__}: {text_of(error)}") from error
+        raise ContentError(topic, f"{problem}: {reason_of(error)}") from error
     if not isinstance(data, bytes):
         raise ContentError(topic, f"{problem}: it returns {type(data).__name__}; it must return bytes")
     return data
@@ -321,8 +313,7 @@ def _prove(codec: Codec, data: bytes, content: object, topic: str, declared: Con
     except MemoryError:
         raise
     except Exception as error:
-        problem = f"a reader cannot decode it: {type(error).__name__}: {text_of(error)}"
-        raise ContentError(topic, problem) from error
+        raise ContentError(topic, f"a reader cannot decode it: {reason_of(error)}") from error
     found = difference(content, back)
     if found is not None:
         raise refusal(topic, found, "publish other content, or declare the topic's type: hub.topic(name, type)")

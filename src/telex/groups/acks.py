@@ -8,8 +8,8 @@ from collections.abc import Callable
 from contextvars import Context
 
 from telex.engines.contract.groups import Action, Delivery, Groups, Settlement
-from telex.errors import text_of
-from telex.process.supervision import describe, is_end
+from telex.errors import reason_of, text_of
+from telex.process.supervision import is_end
 from telex.process.tasks import LastingTask
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
@@ -103,7 +103,7 @@ class AckBatcher:
                 raise
             # No message is lost: a delivery that is not settled is redelivered when its lease ends.
             count = len(batch)
-            where = (self._group, self._pattern, count, describe(error))
+            where = (self._group, self._pattern, count, reason_of(error))
             logger.error("group %s on %s could not settle %d messages: %s", *where)
             for _, answer, _ in batch:
                 if answer is not None and not answer.done():

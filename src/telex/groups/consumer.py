@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from telex.engines.contract.groups import Delivery, Fetched, Groups, Unreadable
-from telex.errors import Closed, Reject
+from telex.errors import Closed, Reject, reason_of
 from telex.groups.acks import finished
 from telex.groups.batches import BatchExecutor
 from telex.groups.executor import DeliveryExecutor
@@ -21,7 +21,7 @@ from telex.handlers.dispatch import TypeDispatcher
 from telex.handlers.spec import GroupSpec, HandlerSpec
 from telex.handlers.statistics import HandlerStatistics
 from telex.limits.gate import Gate
-from telex.process.supervision import describe, is_end
+from telex.process.supervision import is_end
 from telex.process.tasks import LastingTask
 from telex.process.waiters import Waiter
 from telex.topics.topic import publisher_of
@@ -235,7 +235,7 @@ class GroupConsumer:
                 if self._runtime.topics.ended:
                     return
                 if self._runtime.connection.connected:  # else a lost connection was logged once
-                    logger.error("group %s on %s cannot fetch: %s", *name, describe(error))
+                    logger.error("group %s on %s cannot fetch: %s", *name, reason_of(error))
                 await self._wait(waiter, self._runtime.bounds.claim_retry_seconds)
 
     def _was_interrupted(self, error: BaseException) -> bool:

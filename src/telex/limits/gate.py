@@ -10,10 +10,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from telex.errors import Closed
+from telex.errors import Closed, reason_of
 from telex.limits.limiter import Granted, Limiter
 from telex.limits.lines import Lines
-from telex.process.supervision import describe, is_end
+from telex.process.supervision import is_end
 from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 
@@ -160,7 +160,7 @@ class Gate(Generic[T]):
             if is_end(error):
                 raise
             if not self._failed and self._runtime.connection.connected:
-                logger.error("limit %s cannot be asked: %s; its calls wait", self.limiter.name, describe(error))
+                logger.error("limit %s cannot be asked: %s; its calls wait", self.limiter.name, reason_of(error))
             self._failed = True
         self._answered(key, reserved, granted)
 

@@ -15,7 +15,8 @@ from time import time
 import msgspec
 
 from telex.engines.contract.records import Records
-from telex.process.supervision import describe, is_end
+from telex.errors import reason_of
+from telex.process.supervision import is_end
 from telex.process.tasks import LastingTask
 from telex.runtime import Runtime
 
@@ -107,7 +108,7 @@ class Holder:
             except BaseException as error:
                 if is_end(error):
                     raise
-                text = describe(error)
+                text = reason_of(error)
                 if text != logged:
                     logger.error("the heartbeat of the limits was not stored: %s; telex tries again", text)
                 logged = text

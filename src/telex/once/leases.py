@@ -14,7 +14,7 @@ from time import monotonic, time
 import msgspec
 
 from telex.engines.contract.records import Record
-from telex.errors import EngineFailed
+from telex.errors import EngineFailed, reason_of
 from telex.once.machine import (
     Answer,
     Claim,
@@ -33,7 +33,7 @@ from telex.once.machine import (
 )
 from telex.once.options import OnceOptions
 from telex.once.store import OnceStore, OnceTransaction
-from telex.process.supervision import describe, is_end
+from telex.process.supervision import is_end
 from telex.process.tasks import start_task
 
 logger: logging.Logger = logging.getLogger("telex.commands")
@@ -211,7 +211,7 @@ class Lease:
         except BaseException as error:  # the renewal is tried again while the lease lasts
             if is_end(error):
                 raise
-            where = (self._key, self._leases.bucket, describe(error))
+            where = (self._key, self._leases.bucket, reason_of(error))
             logger.error("the lease of key %r of %s was not renewed: %s", *where)
         finally:
             self.renewing = None

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from telex.errors import Closed
+from telex.errors import Closed, reason_of
 
 logger: logging.Logger = logging.getLogger("telex")
 PAUSE = 1.0
@@ -27,14 +27,6 @@ def is_end(error: BaseException) -> bool:
         task = asyncio.current_task()
         return task is not None and task.cancelling() > 0
     return isinstance(error, (KeyboardInterrupt, SystemExit, GeneratorExit))
-
-
-def describe(error: BaseException) -> str:
-    """Return the class and the text of an exception, or the class alone when its ``__str__`` raises."""
-    try:
-        return f"{type(error).__name__}: {error}"
-    except Exception:  # noqa: BLE001  # the exception's own __str__ raised
-        return type(error).__name__
 
 
 async def watched(what: str, work: Coroutine[Any, Any, None], failed: Callable[[BaseException], object]) -> None:
@@ -68,7 +60,7 @@ async def keep_doing(
                 raise
             if ended():
                 return
-            text = describe(error)
+            text = reason_of(error)
             if text != logged:
                 logger.error("%s: %s; telex tries again every %g s", what, text, pause)
             logged = text

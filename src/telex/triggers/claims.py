@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from telex.errors import BadName, BadOption, ContentError, EngineFailed
-from telex.process.supervision import describe, is_end
+from telex.errors import BadName, BadOption, ContentError, EngineFailed, reason_of
+from telex.process.supervision import is_end
 from telex.process.tasks import start_task
 from telex.triggers.records import FiringClaim, NamedTrigger, TriggerRecord, TriggerRecords
 
@@ -141,7 +141,7 @@ class ClaimQueue:
             later(QUICK_RETRY_SECONDS, add)
             return
         if self._runtime.connection.connected:
-            logger.error("trigger %s cannot be claimed: %s", trigger.name, describe(error))
+            logger.error("trigger %s cannot be claimed: %s", trigger.name, reason_of(error))
         later(self._runtime.bounds.engine_retry_seconds, add)
 
     async def _try_batch(self, triggers: Sequence[BatchClaimant]) -> list[BatchClaimant]:
