@@ -239,19 +239,9 @@ class Draft(msgspec.Struct, frozen=True, eq=False, gc=False):
     @classmethod
     def of(cls, message: Message[Any]) -> Draft:
         """Return the draft of a message of another topic or system, with its id and time."""
-        content, encoded = message.content, None
-        if isinstance(content, Encoded):
-            encoded = content
-        draft = cls(
-            content,
-            check_topic(message.topic),
-            message.id,
-            message._time,
-            unreserved(message._headers),
-            message._type,
-            message._key,
-        )
-        return draft if encoded is None else draft.with_encoded(encoded)
+        content, topic, headers = message.content, check_topic(message.topic), unreserved(message._headers)
+        draft = cls(content, topic, message.id, message._time, headers, message._type, message._key)
+        return draft.with_encoded(content) if isinstance(content, Encoded) else draft
 
     def with_encoded(self, encoded: Encoded) -> Draft:
         """Return this draft with the content as a codec has encoded it, and the headers that say so."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import CancelledError, Future
 from typing import Any, Self, TypeVar
 
@@ -91,6 +91,15 @@ class HubThread:
             del self._waits[future]
         self._raise_end()
         return result
+
+    def iterate(self, items: AsyncIterator[R]) -> Iterator[R]:
+        """Iterate over ``items``, whose steps run in the thread."""
+
+        async def step() -> R | None:
+            return await anext(items, None)
+
+        while (item := self.wait(step())) is not None:
+            yield item
 
     def is_current(self) -> bool:
         """Return true in the thread itself."""

@@ -72,13 +72,7 @@ class BlockingTicket(Generic[T]):
 
     def progress(self) -> Iterator[Progress]:
         """Iterate over the progress reports until the outcome is known; as ``telex.Ticket.progress``."""
-        steps = self._ticket.progress()
-
-        async def next_step() -> Progress | None:
-            return await anext(steps, None)
-
-        while (step := self._thread.wait(next_step())) is not None:
-            yield step
+        return self._thread.iterate(self._ticket.progress())
 
     def cancel(self) -> bool:
         """Ask for the command to be cancelled; as ``telex.Ticket.cancel``."""
@@ -119,13 +113,8 @@ class BlockingStream(Generic[T]):
     def __iter__(self) -> Iterator[Message[T]]:
         """Iterate over the parts. Leaving the loop does not end the command."""
         parts = self._stream.__aiter__()
-
-        async def next_part() -> Message[T] | None:
-            return await anext(parts, None)
-
         try:
-            while (part := self._thread.wait(next_part())) is not None:
-                yield part
+            yield from self._thread.iterate(parts)
         finally:
             with suppress(Closed):
                 self._thread.wait(parts.aclose())
@@ -161,11 +150,7 @@ class BlockingFollower:
 
     def __iter__(self) -> Iterator[Outcome[Any] | Progress | Lost]:
         """Iterate over outcomes, progress and losses, until this follower or the hub is closed."""
-        while (told := self._thread.wait(self._next())) is not None:
-            yield told
-
-    async def _next(self) -> Outcome[Any] | Progress | Lost | None:
-        return await anext(self._follower, None)
+        return self._thread.iterate(self._follower)
 
     def receive(self, timeout: Duration | None = None) -> Outcome[Any] | Progress | Lost:
         """Wait for the next outcome, progress or loss; as ``telex.Follower.receive``."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from telex import BadOption
-from telex.cli.client import DEFAULT_SERVER
 from telex.durations import seconds
 
 if TYPE_CHECKING:
@@ -110,5 +109,3 @@ Limit = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-
-__all__ = ["DEFAULT_SERVER"]

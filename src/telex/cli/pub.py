@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from telex.cli.client import DEFAULT_SERVER
 from telex.cli.exits import Exit
 from telex.cli.files import check_url
-from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, UrlNotServer, chosen_url, duration
+from telex.cli.options import ConnectTimeout, Json, Server, UrlNotServer, chosen_url, duration
 from telex.cli.output import print_json, report
 
 if TYPE_CHECKING:

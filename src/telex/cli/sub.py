@@ -7,12 +7,11 @@ from typing import Annotated
 
 import typer
 
-from telex.cli.client import follow
+from telex.cli.client import DEFAULT_SERVER, follow
 from telex.cli.exits import Exit
 from telex.cli.files import check_there
 from telex.cli.follow_file import follow_file
 from telex.cli.options import (
-    DEFAULT_SERVER,
     ConnectTimeout,
     Json,
     Limit,

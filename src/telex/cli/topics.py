@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from telex.cli.client import DEFAULT_SERVER
 from telex.cli.files import check_url, existing, is_server, not_found
-from telex.cli.options import DEFAULT_SERVER, ConnectTimeout, Json, Server, TopicPattern, UrlNotServer, chosen_url
+from telex.cli.options import ConnectTimeout, Json, Server, TopicPattern, UrlNotServer, chosen_url
 from telex.cli.output import local_time, print_json, print_line, print_table
 from telex.names import Pattern, check_pattern, is_pattern
 

@@ -234,7 +234,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_handshake(
-    peer: Peer, origins: Iterable[str] = (), hosts: Iterable[str] = (), *, local: bool | None = None
+    peer: Peer, origins: Collection[str] = (), hosts: Collection[str] = (), *, local: bool | None = None
 ) -> str | None:
     """Return the reason to refuse a handshake, or None.
 
@@ -245,7 +245,6 @@ def check_handshake(
     allows it when neither ``origins`` nor ``hosts`` are given. With them there is probably a proxy in front of the
     server, and a proxy on this machine that adds no header looks like a program.
     """
-    origins, hosts = set(origins), set(hosts)
     host = peer.headers.get("host", "")
     problem = check_host(host, hosts)
     if problem is not None:

@@ -195,11 +195,8 @@ class Commands:
     async def _body(self, length: str, receive: Receive) -> bytes:
         """Return the body of a request. At most the limit and one chunk of the server are in memory."""
         most = self.limits.body_bytes
-        too_large = Problem(
-            413, "content-too-large", f"the content of a command has at most {most} bytes; send the address of the data"
-        )
         if length.isascii() and length.isdigit() and (len(length) > 18 or int(length) > most):
-            raise too_large
+            raise _too_large(most)
         body = bytearray()
         try:
             while True:
@@ -210,7 +207,7 @@ class Commands:
                 body += part
                 self._body_bytes += len(part)
                 if len(body) > most:
-                    raise too_large
+                    raise _too_large(most)
                 if self._body_bytes > MAX_BODIES * most:
                     raise _busy()
                 if not message.get("more_body", False):
@@ -282,6 +279,11 @@ MAX_BODIES = 64
 REPLAYED: Header = (b"idempotent-replayed", b"true")
 GET: Header = (b"allow", b"GET, HEAD")
 POST: Header = (b"allow", b"POST")
+
+
+def _too_large(most: int) -> Problem:
+    text = f"the content of a command has at most {most} bytes; send the address of the data"
+    return Problem(413, "content-too-large", text)
 
 
 def _busy() -> Problem:
