@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 
 import telex
-from telex.cli import chat, copy, dashboard, docs, follow, history, migrate, pub, send, sub, topics, transfer, upkeep
-from telex.cli import run as run_
-from telex.cli.dead import dead
 from telex.cli.exits import EXIT_CODES, Exit, code_for
-from telex.cli.groups import groups
-from telex.cli.jobs import jobs
-from telex.cli.once import once
 from telex.cli.output import report
-from telex.cli.schedules import schedules
-from telex.cli.triggers import triggers
-
-app: typer.Typer = typer.Typer(
-    name="telex",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
 
 
 def _version(wanted: bool) -> None:
@@ -34,7 +19,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(epilog=EXIT_CODES)
 def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
@@ -55,34 +39,57 @@ def options(
     """
 
 
-app.command(epilog=EXIT_CODES, short_help="Serve a chat room.")(chat.chat)
-app.command(epilog=EXIT_CODES, short_help="Serve a page with the state of a file or database.")(dashboard.dashboard)
-app.command(epilog=EXIT_CODES, short_help="Run the handlers of a program.")(run_.run)
-app.command(epilog=EXIT_CODES, short_help="Publish to a topic.")(pub.pub)
-app.command(epilog=EXIT_CODES, short_help="Print the messages of a topic or a pattern as they arrive.")(sub.sub)
-app.command(epilog=EXIT_CODES, short_help="List the topics of a running server, a file or a database.")(topics.topics)
-app.command(epilog=EXIT_CODES, short_help="Send a command, and print its result.")(send.send)
-app.command(epilog=EXIT_CODES, short_help="Print the outcomes of commands as they arrive.")(follow.follow)
-app.add_typer(once, name="once", epilog=EXIT_CODES, short_help="Show or forget the records of commands that run once.")
-app.add_typer(jobs, name="jobs", epilog=EXIT_CODES, short_help="List, show, cancel and retry commands by id.")
-app.command(epilog=EXIT_CODES, short_help="Print the messages that a topic keeps.")(history.history)
-app.add_typer(groups, name="groups", epilog=EXIT_CODES, short_help="List, pause, resume, move and forget groups.")
-app.add_typer(triggers, name="triggers", epilog=EXIT_CODES, short_help="List, pause, resume and fire triggers.")
-app.add_typer(schedules, name="schedules", epilog=EXIT_CODES, short_help="List, add, change and delete schedules.")
-app.add_typer(dead, name="dead", epilog=EXIT_CODES, short_help="List, show, retry and drop dead letters.")
-app.command(epilog=EXIT_CODES, short_help="Write the messages of topics as JSON lines.")(transfer.export)
-app.command("import", epilog=EXIT_CODES, short_help="Publish the messages that telex export wrote.")(transfer.import_)
-app.command(epilog=EXIT_CODES, short_help="Copy all messages, old and new, to another engine.")(copy.copy)
-app.command(epilog=EXIT_CODES, short_help="Print or serve the AsyncAPI document of a program.")(docs.docs)
-app.command(epilog=EXIT_CODES, short_help="Report all damage of a file.")(upkeep.check)
-app.command(epilog=EXIT_CODES, short_help="Shrink a file by the space of deleted messages.")(upkeep.compact)
-app.command(epilog=EXIT_CODES, short_help="Create or upgrade the tables in a PostgreSQL database.")(migrate.migrate)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "chat": ("chat", "chat", "Serve a chat room."),
+    "dashboard": ("dashboard", "dashboard", "Serve a page with the state of a file or database."),
+    "run": ("run", "run", "Run the handlers of a program."),
+    "pub": ("pub", "pub", "Publish to a topic."),
+    "sub": ("sub", "sub", "Print the messages of a topic or a pattern as they arrive."),
+    "topics": ("topics", "topics", "List the topics of a running server, a file or a database."),
+    "send": ("send", "send", "Send a command, and print its result."),
+    "follow": ("follow", "follow", "Print the outcomes of commands as they arrive."),
+    "once": ("once", "once", "Show or forget the records of commands that run once."),
+    "jobs": ("jobs", "jobs", "List, show, cancel and retry commands by id."),
+    "history": ("history", "history", "Print the messages that a topic keeps."),
+    "groups": ("groups", "groups", "List, pause, resume, move and forget groups."),
+    "triggers": ("triggers", "triggers", "List, pause, resume and fire triggers."),
+    "schedules": ("schedules", "schedules", "List, add, change and delete schedules."),
+    "dead": ("dead", "dead", "List, show, retry and drop dead letters."),
+    "export": ("transfer", "export", "Write the messages of topics as JSON lines."),
+    "import": ("transfer", "import_", "Publish the messages that telex export wrote."),
+    "copy": ("copy", "copy", "Copy all messages, old and new, to another engine."),
+    "docs": ("docs", "docs", "Print or serve the AsyncAPI document of a program."),
+    "check": ("upkeep", "check", "Report all damage of a file."),
+    "compact": ("upkeep", "compact", "Shrink a file by the space of deleted messages."),
+    "migrate": ("migrate", "migrate", "Create or upgrade the tables in a PostgreSQL database."),
+}
+"""The commands: the module of each in `telex.cli`, its function or group there, and the line of the help text."""
+
+
+def program(command: str = "") -> typer.Typer:
+    """Return the program with all commands, or with only the named one, which takes a fraction of the time."""
+    app = typer.Typer(
+        name="telex",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    app.callback(epilog=EXIT_CODES)(options)
+    for name in (command,) if command in COMMANDS else COMMANDS:
+        module, attribute, short_help = COMMANDS[name]
+        made = getattr(import_module(f"telex.cli.{module}"), attribute)
+        if isinstance(made, typer.Typer):
+            app.add_typer(made, name=name, epilog=EXIT_CODES, short_help=short_help)
+        else:
+            app.command(name, epilog=EXIT_CODES, short_help=short_help)(made)
+    return app
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the program with these arguments, and return its exit code."""
     try:
-        app(list(arguments), prog_name="telex")
+        program(*arguments[:1])(list(arguments), prog_name="telex")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else Exit.ERROR if end.code else Exit.OK
     except telex.TelexError as error:

@@ -10,6 +10,7 @@ import pytest
 
 import telex as package
 from telex.cli import NEEDED, main
+from telex.cli.app import COMMANDS, program
 from tests.support.server import ENVIRONMENT, ChatServer
 from tests.unit.cli.conftest import Telex
 
@@ -73,6 +74,14 @@ def test_help_has_examples_and_exit_codes(telex: Telex) -> None:
         assert "telex " in ran.out
         assert "Exit codes:" in ran.out
         assert "\x1b" not in ran.out
+
+
+def test_only_the_command_of_the_arguments_is_made() -> None:
+    assert [each.name for each in program("import").registered_commands] == ["import"]
+    assert [each.name for each in program("jobs").registered_groups] == ["jobs"]
+    for every in (program(), program("shout"), program("--help")):
+        names = [each.name for each in every.registered_commands] + [each.name for each in every.registered_groups]
+        assert sorted(map(str, names)) == sorted(COMMANDS)
 
 
 def test_version(telex: Telex) -> None:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import telex
 import telex as library
-from telex.cli.app import app
+from telex.cli.app import program
 from tests.support.server import ENVIRONMENT
 from tests.unit.cli.conftest import Lines, Telex
 
@@ -110,7 +110,7 @@ def test_import_tells_how_many_it_stored(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/a.db"
     command = ["import", str(tmp_path / "x.jsonl"), "--url", url]
     # A terminal is not there, so nothing else is printed.
-    told = [CliRunner().invoke(app, [*command, *more]).stdout.strip() for more in ((), (), ("--json",))]
+    told = [CliRunner().invoke(program(), [*command, *more]).stdout.strip() for more in ((), (), ("--json",))]
     assert told == ["3 messages", "0 messages, 3 were there already", '{"messages":0,"known":3}']
 
 
