@@ -15,6 +15,7 @@ import gc
 import inspect
 import itertools
 import linecache
+import logging
 import os
 import random
 import signal
@@ -30,7 +31,7 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
 import telex
-from tests.support.leaks import open_sockets
+from tests.support.leaks import descriptor_names, sockets
 from tests.support.loops import loop_factory
 from tests.support.postgres import server
 
@@ -59,6 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # `make test &` in a script begins with SIGINT ignored, and so would the programs that tests start and interrupt.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Set once: pytest's log_level sets it again in each phase of each test, which clears the caches of all loggers.
+    logging.getLogger().setLevel(logging.DEBUG)
     # The seed is chosen here, before hypothesis and the workers read it, so that the header can tell it.
     if config.option.hypothesis_seed is None:
         config.option.hypothesis_seed = str(random.randrange(2**32))
@@ -150,6 +153,8 @@ def nothing_blocks_the_loop() -> Iterator[None]:
     # A URL of another package's engine: its entry point is read from disk, once, where the hub is made.
     for call in guard.functions.values():
         call.can_block_in("engines/__init__.py", "_of_another_package")
+        # The files of a page, which are read once, where the app with the page is made.
+        call.can_block_in("chat/page.py", "load")
     guard.activate()
     yield
     guard.deactivate()
@@ -175,7 +180,7 @@ def stacks_are_cheap() -> Iterator[None]:
 def nothing_left_behind(nothing_blocks_the_loop: None) -> Iterator[None]:
     # The collection after the test looks only at objects that the test has made.
     gc.freeze()
-    threads, sockets = set(threading.enumerate()), open_sockets()
+    threads, descriptors = set(threading.enumerate()), descriptor_names()
     yield
     gc.collect()
     # A thread that was told to end and not joined is given the time to do it.
@@ -183,7 +188,7 @@ def nothing_left_behind(nothing_blocks_the_loop: None) -> Iterator[None]:
         thread.join(1)
     left = [thread.name for thread in set(threading.enumerate()) - threads]
     assert not left, f"threads left behind: {left}"
-    assert not open_sockets() - sockets, "sockets left behind"
+    assert not sockets(descriptor_names() - descriptors), "sockets left behind"
 
 
 @pytest.hookimpl(wrapper=True)

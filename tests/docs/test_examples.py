@@ -4,13 +4,11 @@ A block of a page that begins with ```` ```python title="docs/examples/NAME.py" 
 `docs/examples/NAME.out` is what it prints. `python scripts/examples.py` writes both kinds into the pages.
 """
 
-import logging
 import os
 import re
-import runpy
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import psycopg
@@ -19,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 import telex
 from scripts.examples import EXAMPLES, ROOT, blocks, filled, pages
+from tests.docs.conftest import Printed
 
 PYTHON = sorted(EXAMPLES.glob("*.py"))
 TESTS = [file for file in PYTHON if file.name.startswith("test_")]
@@ -32,32 +31,12 @@ CONFIGURE = [file for file in FILES if "logging.basicConfig(" in file.read_text(
 OUTPUTS = sorted(EXAMPLES.glob("*.out"))
 
 
-@pytest.fixture(autouse=True)
-def logging_stays_as_it_was() -> Iterator[None]:
-    """An example that runs in this process may turn logging off."""
-    before = logging.root.manager.disable
-    yield
-    logging.disable(before)
-
-
 @pytest.mark.parametrize("file", [file for file in FILES if file not in CONFIGURE], ids=lambda file: file.stem)
 def test_example_runs_and_prints_what_the_page_says(
-    file: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
+    file: Path, printed: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONASYNCIODEBUG", "1")
-    monkeypatch.setattr(sys, "path", [str(file.parent), *sys.path])
-    runpy.run_path(str(file), run_name="__main__")
-    out, err = capsys.readouterr()
-    assert err == ""
-    # Debug mode logs what took a tenth of a second: on a busy machine anything may.
-    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-    assert [text for text in logged if not text.startswith("Executing <")] == []
-    assert out == file.with_suffix(".out").read_text()
+    assert printed(file) == file.with_suffix(".out").read_text()
 
 
 @pytest.mark.parametrize("page", pages(), ids=lambda page: page.name)

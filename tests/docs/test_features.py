@@ -1,12 +1,10 @@
 """The examples of single features, unchanged on every engine: `python examples/NAME.py URL`."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import url_of
+from tests.docs.conftest import Printed
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FEATURES = {
@@ -45,19 +43,9 @@ FEATURES = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
 @pytest.mark.parametrize("name", FEATURES)
-def test_an_example_prints_the_same_on_every_engine(
-    name: str, engine: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if engine == "postgresql":
-        url = url_of(request.getfixturevalue("postgres"), f"example_{name}")
-    else:
-        url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/example.db"}[engine]
-    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{name}.py"), url]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, cwd=tmp_path)
-    assert (run.returncode, run.stderr) == (0, "")
-    assert run.stdout.splitlines() == FEATURES[name]
+def test_an_example_prints_the_same_on_every_engine(name: str, engine_url: str, printed: Printed) -> None:
+    assert printed(EXAMPLES / f"{name}.py", engine_url).splitlines() == FEATURES[name]
 
 
 @pytest.mark.parametrize("name", FEATURES)

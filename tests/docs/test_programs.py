@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.postgres import url_of
+from tests.docs.conftest import Printed
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -39,19 +39,9 @@ def test_each_row_is_imported_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
-def test_one_program_runs_unchanged_on_every_engine(
-    engine: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if engine == "postgresql":
-        url = url_of(request.getfixturevalue("postgres"), "any_engine")
-    else:
-        url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/shop.db"}[engine]
-    for _ in range(1 if engine == "memory" else 2):  # the second time on what the first one left
-        command = [sys.executable, "-W", "error", str(EXAMPLES / "any_engine.py"), url]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-        assert (run.returncode, run.stderr) == (0, "")
-        assert run.stdout.splitlines() == [
+def test_one_program_runs_unchanged_on_every_engine(engine_url: str, printed: Printed) -> None:
+    for _ in range(1 if engine_url == "memory://" else 2):  # the second time on what the first one left
+        assert printed(EXAMPLES / "any_engine.py", engine_url).splitlines() == [
             "heard: hello",
             "missed: ['are you there?', 'never mind']",
             "read again: ['are you there?', 'never mind']",
@@ -64,21 +54,14 @@ def test_one_program_runs_unchanged_on_every_engine(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
-def test_a_topic_that_becomes_message_pack_keeps_its_old_messages(
-    engine: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    run = on_engine("content_types.py", engine, tmp_path, request)
+def test_a_topic_that_becomes_message_pack_keeps_its_old_messages(engine_url: str, printed: Printed) -> None:
+    run = printed(EXAMPLES / "content_types.py", engine_url)
     assert run.splitlines() == ["application/json 2 values", "application/msgpack 1000 values"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
-def test_a_message_its_handler_and_its_command_are_one_trace(
-    engine: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    run = on_engine("tracing.py", engine, tmp_path, request)
-    assert run.splitlines() == [
+def test_a_message_its_handler_and_its_command_are_one_trace(engine_url: str, printed: Printed) -> None:
+    assert printed(EXAMPLES / "tracing.py", engine_url).splitlines() == [
         "receipt: order 7 is paid",
         "send orders:web in the trace",
         "process orders:* in the trace",
@@ -88,9 +71,8 @@ def test_a_message_its_handler_and_its_command_are_one_trace(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
-def test_schedules_are_added_changed_and_deleted(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    assert on_engine("reminders.py", engine, tmp_path, request).splitlines() == [
+def test_schedules_are_added_changed_and_deleted(engine_url: str, printed: Printed) -> None:
+    assert printed(EXAMPLES / "reminders.py", engine_url).splitlines() == [
         "tick: {'from': 'the schedule'}",
         "paused: ticks next: None",
         "ticks: every 50ms, ticks, ran: True",
@@ -98,29 +80,10 @@ def test_schedules_are_added_changed_and_deleted(engine: str, tmp_path: Path, re
     ]
 
 
-def on_engine(name: str, engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
-    """What an example prints on an engine."""
-    if engine == "postgresql":
-        url = url_of(request.getfixturevalue("postgres"), name.removesuffix(".py"))
-    else:
-        url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/example.db"}[engine]
-    command = [sys.executable, "-W", "error", str(EXAMPLES / name), url]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
-    assert (run.returncode, run.stderr) == (0, "")
-    return run.stdout
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("engine", ["memory", "sqlite", "postgresql"])
-def test_sync_code_runs_in_threads_and_a_process_on_every_engine(
-    engine: str, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    if engine == "postgresql":
-        url = url_of(request.getfixturevalue("postgres"), "sync_code")
-    else:
-        url = {"memory": "memory://", "sqlite": f"sqlite:///{tmp_path}/sync.db"}[engine]
-    command = [sys.executable, "-W", "error", str(EXAMPLES / "sync_code.py"), url]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+def test_sync_code_runs_in_threads_and_a_process_on_every_engine(engine_url: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "sync_code.py"), engine_url]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False, cwd=tmp_path)
     assert (run.returncode, run.stderr, run.stdout) == (0, "", "primes: [4, 25, 168]\n")
 
 

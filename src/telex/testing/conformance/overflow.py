@@ -84,10 +84,10 @@ class OverflowTests(Suite):
             hub.retain("orders:*", messages=100)
             topic = hub.topic("orders:1")
             async with topic.subscribe(overflow="catch_up", buffer=BUFFER, report_lost=True) as inbox:
-                count = 1000
+                count = 300
                 sent = [await topic.publish(n) for n in range(count)]
-                check_lost(await inbox.receive(timeout=self.patience), "trimmed", sent[:900])
-                for n in range(900, count):
+                check_lost(await inbox.receive(timeout=self.patience), "trimmed", sent[:200])
+                for n in range(200, count):
                     message = await inbox.receive(timeout=self.patience)
                     assert not isinstance(message, Lost)
                     assert message.content == n
