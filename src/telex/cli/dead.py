@@ -117,10 +117,10 @@ def dead_drop(
 
 
 async def _letters(hub: Hub, group: str | None) -> list[DeadLetter]:
-    letters = await hub.groups.dead(group)
-    if not letters and group is not None and all(info.group != group for info in await hub.groups.list()):
+    groups = [info for info in await hub.groups.list() if group in (None, info.group)]
+    if group is not None and not groups:
         raise not_found("group", group)
-    return letters
+    return await hub.groups.dead(group, sum(info.dead for info in groups))
 
 
 def _letter_json(letter: DeadLetter) -> str:

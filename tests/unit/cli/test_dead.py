@@ -10,6 +10,7 @@ import pytest
 
 import telex as library
 from telex.cli.output import local_time
+from telex.groups.admin import GroupAdmin
 from tests.unit.cli.conftest import Telex
 
 pytestmark = pytest.mark.slow
@@ -51,6 +52,15 @@ def lag_and_dead(url: str, group: str) -> tuple[int, int]:
     with library.blocking.Hub(url) as hub:
         (info,) = [info for info in hub.groups.list() if info.group == group]
         return info.lag, info.dead
+
+
+def test_more_dead_letters_than_a_program_gets_at_once_are_listed_and_dropped(
+    telex: Telex, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GroupAdmin.dead, "__defaults__", (None, 1))
+    assert list(numbers(telex, url)) == [1, 2, 3]
+    ran = telex("dead", "drop", "--group", "billing", "--url", url)
+    assert (ran.code, ran.out) == (0, "2 dropped\n")
 
 
 def test_dead_letters_are_listed_the_oldest_first(telex: Telex, url: str) -> None:
