@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from telex.errors import BadName
 
-LONGEST = 255
+MAX_NAME_LENGTH = 255
 CONNECTION = "$connection"
 """The topic of the changes of a hub's connection to its engine. Only telex publishes to it, in one process."""
 REFUSED = "telex alone publishes to this topic; subscribe to it, and publish to a topic of your own"
@@ -95,8 +95,10 @@ def _check_text(name: object, option: str) -> str:
         raise BadName(name, f"a name must be text such as 'chatroom:12345', not {type(name).__name__}", option)
     if not name:
         raise BadName(name, "a name must not be empty; write text such as 'chatroom:12345'", option)
-    if len(name) > LONGEST:
-        raise BadName(name, f"a name must have at most {LONGEST} characters, and this one has {len(name)}", option)
+    if len(name) > MAX_NAME_LENGTH:
+        raise BadName(
+            name, f"a name must have at most {MAX_NAME_LENGTH} characters, and this one has {len(name)}", option
+        )
     if not (name.isascii() and name.isprintable() and " " not in name):
         for character in name:
             if unicodedata.category(character) in _FORBIDDEN:

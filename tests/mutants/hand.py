@@ -121,8 +121,8 @@ BUGS: Sequence[Bug] = (
         "a record that was changed meanwhile is overwritten at commit",
     ),
     Bug(
-        "except BaseException: future.cancel() if self._over:",
-        "except BaseException:\n    if self._over:",
+        "except BaseException as error: future.cancel() if self._over:",
+        "except BaseException as error:\n    if self._over:",
         EDGES + "test_an_interrupted_receive_takes_no_message",
         "an interrupted receive is left running and takes the next message",
         near="blocking",
@@ -365,8 +365,8 @@ BUGS: Sequence[Bug] = (
         "bodies of all requests together have no bound",
     ),
     Bug(
-        "if len(body) > most:\n    raise too_large\nif self",
-        "if len(body) > most and not message.get('more_body'):\n    raise too_large\nif self",
+        "if len(body) > most:\n    raise _too_large(most)\nif self",
+        "if len(body) > most and not message.get('more_body'):\n    raise _too_large(most)\nif self",
         GATEWAY + "test_commands.py::test_a_body_is_refused_before_it_is_read",
         "the body limit is checked at the end of the body only",
     ),
@@ -390,7 +390,7 @@ BUGS: Sequence[Bug] = (
     ),
     # -- the program
     Bug(
-        "return 1 if ran > STEADY else before + 1",
+        "return 1 if ran > STEADY_SECONDS else before + 1",
         "return before + 1",
         CLI + "test_supervisor.py::test_a_crash_after_a_steady_run_counts_as_the_first",
         "crashes are counted for ever, not anew after 10 s that were fine",

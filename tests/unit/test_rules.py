@@ -37,7 +37,7 @@ PRIVATE: dict[tuple[str, str], str] = {
 MAX_PRIVATE = 30
 
 PATCHED: dict[tuple[str, str], str] = {
-    ("unit/process/test_supervision.py", "PAUSE"): "all background work of telex is begun again after it",
+    ("unit/process/test_supervision.py", "PAUSE_SECONDS"): "all background work of telex is begun again after it",
 }
 """Constants that tests patch by name. A new one is an argument of a class or a function."""
 

@@ -25,7 +25,7 @@ from telex.topics.topic import Topic as AsyncTopic
 T = TypeVar("T")
 Item = TypeVar("Item", covariant=True)
 
-AHEAD = 256
+PREFETCHED_MESSAGES = 256
 """The number of messages that iteration takes from the hub's thread at once. They count as received."""
 
 
@@ -164,7 +164,7 @@ class BlockingSubscription(Generic[Item]):
     def __init__(self, subscription: AnySubscription[Any, Any], thread: HubThread) -> None:
         self._subscription = subscription
         self._thread = thread
-        self._ahead: deque[Item] = deque()
+        self._prefetched: deque[Item] = deque()
         self._checks = False  # True when prefetched messages may expire
         self._expired = 0  # the number of prefetched messages that have expired
 
@@ -180,31 +180,31 @@ class BlockingSubscription(Generic[Item]):
 
     def close(self) -> None:
         """Leave the log. A thread that waits in `receive` gets `Closed`. It may be called twice."""
-        self._ahead.clear()
+        self._prefetched.clear()
         with suppress(Closed):  # the hub was closed before the subscription
             self._thread.wait(self._subscription.aclose())
 
     def __iter__(self) -> Iterator[Item]:
         """Iterate over all messages, until the hub or the subscription is closed."""
         while True:
-            while self._ahead:
-                if self._checks and not self._prefetched():
+            while self._prefetched:
+                if self._checks and not self._has_prefetched():
                     break
-                yield self._ahead.popleft()
-            batch = self._thread.wait(self._next_batch(AHEAD))
+                yield self._prefetched.popleft()
+            batch = self._thread.wait(self._next_batch(PREFETCHED_MESSAGES))
             if not batch:
                 return
-            self._ahead.extend(batch)
+            self._prefetched.extend(batch)
             self._checks = cursor_of(self._subscription).log.expires
 
-    def _prefetched(self) -> bool:
+    def _has_prefetched(self) -> bool:
         """Return true when a prefetched message is left. Messages that have expired are discarded."""
-        if self._ahead and self._checks:
+        if self._prefetched and self._checks:
             now = cursor_of(self._subscription).log.observer.now()
-            while self._ahead and isinstance(first := self._ahead[0], Message) and has_expired(first, now):
-                self._ahead.popleft()
+            while self._prefetched and isinstance(first := self._prefetched[0], Message) and has_expired(first, now):
+                self._prefetched.popleft()
                 self._expired += 1
-        return bool(self._ahead)
+        return bool(self._prefetched)
 
     async def _next_batch(self, limit: int) -> tuple[Item, ...]:
         async for batch in self._subscription.batches(limit):
@@ -213,20 +213,20 @@ class BlockingSubscription(Generic[Item]):
 
     def receive(self, timeout: Duration | None = None) -> Item:
         """Wait for the next message and return it; as ``telex.Subscription.receive``."""
-        if self._prefetched():
-            return self._ahead.popleft()
+        if self._has_prefetched():
+            return self._prefetched.popleft()
         return cast("Item", self._thread.wait(self._subscription.receive(timeout)))
 
     def receive_nowait(self) -> Item:
         """Return the next message, or raise `WouldBlock` when none waits."""
-        if self._prefetched():
-            return self._ahead.popleft()
+        if self._has_prefetched():
+            return self._prefetched.popleft()
         return cast("Item", self._thread.call(self._subscription.receive_nowait))
 
     def receive_many_nowait(self, limit: int = MAX_BATCH) -> tuple[Item, ...]:
         """Return at most ``limit`` of the messages that wait, or raise `WouldBlock` when none waits."""
         check_limit(limit)
-        if not self._prefetched():
+        if not self._has_prefetched():
             return self._thread.call(lambda: self._subscription.receive_many_nowait(limit))
         return self._take_prefetched(limit)
 
@@ -234,7 +234,7 @@ class BlockingSubscription(Generic[Item]):
         """Iterate over batches of all waiting messages, at most ``limit`` each, until the subscription ends."""
         check_limit(limit)
         while True:
-            if self._prefetched():
+            if self._has_prefetched():
                 batch = self._take_prefetched(limit)
             else:
                 batch = self._thread.wait(self._next_batch(limit))
@@ -251,29 +251,29 @@ class BlockingSubscription(Generic[Item]):
     def position(self) -> Position:
         """The position after the last message that was received."""
         position = self._thread.call(lambda: self._subscription.position)
-        if not self._ahead:
+        if not self._prefetched:
             return position
-        following: Any = self._ahead[0]  # a message: a `Lost` is alone in its batch, and is never left here
-        return position_before(following, self.topic, position, len(self._ahead))
+        following: Any = self._prefetched[0]  # a message: a `Lost` is alone in its batch, and is never left here
+        return position_before(following, self.topic, position, len(self._prefetched))
 
     def receive_many(self, limit: int = MAX_BATCH, timeout: Duration | None = None) -> tuple[Item, ...]:
         """Wait for a message, and return all messages that wait, at most ``limit``; as
         ``telex.Subscription.receive_many``."""
         check_limit(limit)
-        if not self._prefetched():
+        if not self._has_prefetched():
             return self._thread.wait(self._subscription.receive_many(limit, timeout))
         return self._take_prefetched(limit)
 
     def _take_prefetched(self, limit: int) -> tuple[Item, ...]:
         taken: list[Item] = []
-        while len(taken) < limit and self._prefetched():
-            taken.append(self._ahead.popleft())
+        while len(taken) < limit and self._has_prefetched():
+            taken.append(self._prefetched.popleft())
         return tuple(taken)
 
     @property
     def waiting(self) -> int:
         """The number of messages that wait, including those that iteration has prefetched."""
-        return len(self._ahead) + self._thread.call(lambda: self._subscription.waiting)
+        return len(self._prefetched) + self._thread.call(lambda: self._subscription.waiting)
 
     @property
     def ended(self) -> str | None:

@@ -14,11 +14,11 @@ from telex.cli.exits import Exit
 from telex.cli.output import report
 from telex.cli.stopping import END_SECONDS, HINT, HINT_SECONDS
 
-FIRST_WAIT = 0.2
-LONGEST_WAIT = 10.0
-STEADY = 10.0
+FIRST_WAIT_SECONDS = 0.2
+MAX_WAIT_SECONDS = 10.0
+STEADY_SECONDS = 10.0
 """The seconds of running after which the next crash counts as the first."""
-MARGIN = 15.0
+MARGIN_SECONDS = 15.0
 """The seconds beyond the ``close_timeout`` of its hub after which a worker is killed."""
 WORKER = "TELEX_WORKER"
 """The environment variable of a worker: its number, and the descriptor on which to report its ``close_timeout``."""
@@ -38,12 +38,12 @@ def supervise(program: str, workers: int, *, reload: bool, options: tuple[str, .
 
 def wait_before(crashes: int) -> float:
     """Return the seconds to wait before a worker is restarted after ``crashes`` crashes in a row."""
-    return min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** (crashes - 1))
+    return min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2.0 ** (crashes - 1))
 
 
 def crashes_in_a_row(before: int, ran: float) -> int:
     """Return the new number of crashes in a row, after a worker that ran for ``ran`` seconds has crashed."""
-    return 1 if ran > STEADY else before + 1
+    return 1 if ran > STEADY_SECONDS else before + 1
 
 
 class Supervisor:
@@ -125,7 +125,7 @@ class Supervisor:
             try:
                 return await process.wait()
             except asyncio.CancelledError:
-                await stop(process, close_timeout_of(read) + MARGIN, self._hurry)
+                await stop(process, close_timeout_of(read) + MARGIN_SECONDS, self._hurry)
                 raise
         finally:
             os.close(read)

@@ -14,7 +14,7 @@ from typing import Any
 from telex.errors import Closed, reason_of
 
 logger: logging.Logger = logging.getLogger("telex")
-PAUSE = 1.0
+PAUSE_SECONDS = 1.0
 """The pause in seconds before work that raised runs again."""
 Work = Callable[[], Coroutine[Any, Any, None]]
 
@@ -46,10 +46,10 @@ async def keep_doing(
     what: str, work: Work, *, pause: float | None = None, ended: Callable[[], bool] = lambda: False
 ) -> None:
     """Run ``work()`` until it returns, raises `Closed`, or ``ended()`` is true. Log any other exception, once for the
-    same text in a row, and run ``work`` again after ``pause`` seconds (`PAUSE` by default).
+    same text in a row, and run ``work`` again after ``pause`` seconds (`PAUSE_SECONDS` by default).
     """
     logged = ""
-    pause = PAUSE if pause is None else pause
+    pause = PAUSE_SECONDS if pause is None else pause
     while True:
         try:
             await work()

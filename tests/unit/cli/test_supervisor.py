@@ -11,14 +11,16 @@ import pytest
 
 from telex.cli import supervisor
 from telex.cli.exits import Exit
-from telex.cli.supervisor import LONGEST_WAIT, STEADY, close_timeout_of, crashes_in_a_row, wait_before
+from telex.cli.supervisor import MAX_WAIT_SECONDS, STEADY_SECONDS, close_timeout_of, crashes_in_a_row, wait_before
 from telex.testing.clock import VirtualClock
 from tests.unit.cli.conftest import Telex
 
 
 def test_a_crash_after_a_steady_run_counts_as_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, waits = VirtualClock(), []
-    lasting = iter([(0.5, 1), (0.5, 1), (supervisor.STEADY + 1, 1), (supervisor.STEADY - 1, 1), (0.0, Exit.USAGE)])
+    lasting = iter(
+        [(0.5, 1), (0.5, 1), (supervisor.STEADY_SECONDS + 1, 1), (supervisor.STEADY_SECONDS - 1, 1), (0.0, Exit.USAGE)]
+    )
 
     async def run(self: object, number: int) -> int:
         seconds, code = next(lasting)
@@ -62,7 +64,7 @@ def test_a_worker_that_hangs_is_killed_15_seconds_later() -> None:
     async def main() -> None:
         process: Any = Process()
         async with asyncio.timeout(60):
-            await supervisor.stop(process, supervisor.MARGIN, asyncio.Event())
+            await supervisor.stop(process, supervisor.MARGIN_SECONDS, asyncio.Event())
 
     begun = clock()
     clock.run(main())
@@ -73,12 +75,12 @@ def test_the_wait_grows_and_is_bounded() -> None:
     waits = [wait_before(crashes) for crashes in range(1, 20)]
     assert waits == sorted(waits)
     assert waits[0] < 1
-    assert waits[-1] == LONGEST_WAIT
+    assert waits[-1] == MAX_WAIT_SECONDS
 
 
 def test_crashes_are_counted_anew_after_a_good_while() -> None:
-    assert crashes_in_a_row(5, STEADY - 0.1) == 6
-    assert crashes_in_a_row(5, STEADY + 0.1) == 1
+    assert crashes_in_a_row(5, STEADY_SECONDS - 0.1) == 6
+    assert crashes_in_a_row(5, STEADY_SECONDS + 0.1) == 1
 
 
 def test_a_worker_says_how_long_it_may_take(folder: Path, telex: Telex, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,7 +84,7 @@ def always(*_: Any) -> bool:
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tried again is tried at once."""
-    monkeypatch.setattr(supervision, "PAUSE", 0.001)
+    monkeypatch.setattr(supervision, "PAUSE_SECONDS", 0.001)
 
 
 # -- the engine
