@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import msgspec
 
@@ -17,6 +19,7 @@ from telex.schedules.schedules import store_of
 from telex.triggers.admin import stored_triggers
 from telex.triggers.trigger import TriggerStatistics
 
+T = TypeVar("T")
 MAX_TOPICS = 200
 """The largest number of topics that a snapshot shows; the others are counted."""
 MAX_SAMPLE = 200
@@ -139,25 +142,23 @@ class Snapshots:
 
     async def _read(self) -> Snapshot:
         lacking: dict[str, str] = {}
+
+        async def part(name: str, work: Awaitable[T], without: T) -> T:
+            """Return a part of the state; ``without`` when the engine does not have it."""
+            try:
+                return await work
+            except (Misuse, EngineFailed) as error:
+                lacking[name] = str(error)
+                return without
+
         names = await self._hub.topics()
         shown_names = names[:MAX_TOPICS]
         self._last = {name: self._last[name] for name in shown_names if name in self._last}
-        groups: list[GroupInfo] = []
-        dead: list[DeadState] = []
-        triggers: list[TriggerStatistics] = []
-        try:
-            groups = await self._hub.groups.list()
-            dead = self._dead(await self._hub.groups.dead(limit=MAX_DEAD))
-        except (Misuse, EngineFailed) as error:
-            lacking["groups"] = str(error)
-        try:
-            stored = await stored_triggers(scheduler_of(self._hub))
-            local = {trigger.trigger: trigger for trigger in self._hub.triggers()}
-            triggers = sorted(({each.trigger: each for each in stored} | local).values(), key=lambda each: each.trigger)
-        except (Misuse, EngineFailed) as error:
-            lacking["triggers"] = str(error)
-        schedules, schedule_count = await self._schedules(lacking)
-        jobs, more_jobs = await self._jobs(lacking)
+        groups = await part("groups", self._hub.groups.list(), [])
+        dead = self._dead(await part("groups", self._hub.groups.dead(limit=MAX_DEAD), []))
+        triggers = await part("triggers", self._triggers(), [])
+        schedules, schedule_count = await part("schedules", self._schedules(), ([], 0))
+        jobs, more_jobs = await part("jobs", self.jobs.read(), ([], []))
         programs = [info for info in groups if not info.group.startswith("$")]
         commands = self._commands(groups)
         more = {
@@ -184,20 +185,14 @@ class Snapshots:
             lacking,
         )
 
-    async def _schedules(self, lacking: dict[str, str]) -> tuple[list[ScheduleState], int]:
-        try:
-            infos, count = await store_of(self._hub.schedules).first(self._max_rows)
-        except (Misuse, EngineFailed) as error:
-            lacking["schedules"] = str(error)
-            return [], 0
-        return [_schedule_state(each) for each in infos], count
+    async def _triggers(self) -> list[TriggerStatistics]:
+        found = {each.trigger: each for each in await stored_triggers(scheduler_of(self._hub))}
+        found |= {each.trigger: each for each in self._hub.triggers()}
+        return [found[name] for name in sorted(found)]
 
-    async def _jobs(self, lacking: dict[str, str]) -> tuple[list[JobState], list[str]]:
-        try:
-            return await self.jobs.read()
-        except (Misuse, EngineFailed) as error:
-            lacking["jobs"] = str(error)
-            return [], []
+    async def _schedules(self) -> tuple[list[ScheduleState], int]:
+        infos, count = await store_of(self._hub.schedules).first(self._max_rows)
+        return [_schedule_state(each) for each in infos], count
 
     async def _topic(self, name: str) -> TopicState:
         times = await self._times(name, timedelta(seconds=RATE_SECONDS))
