@@ -34,7 +34,11 @@ class HubThread:
         """Start the thread, whose loop runs calls from then on. Raises `OSError` when the system has no loop."""
         loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, args=(loop,), name=self._name, daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:
+            loop.close()
+            raise
         self._loop, self.started = loop, True
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ from telex.checks import instance, whole
 from telex.errors import BadOption
 from telex.gateway.auth import check_host, is_loopback
 from telex.observe.monitor import TEXT, Monitor, MonitorAnswer
+from telex.process.tasks import start_task
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -85,12 +87,14 @@ class MonitorServer:
         if len(self._clients) >= MAX_CONNECTIONS:
             writer.transport.abort()
             return
-        client = asyncio.get_running_loop().create_task(self._serve(reader, writer))
+        client = start_task(self._serve(reader, writer), name="telex monitor request")
         self._clients.add(client)
         client.add_done_callback(self._clients.discard)
+        # A client has gone, is too slow, sends too much, or the server stops, maybe before the task has begun.
+        client.add_done_callback(lambda _: writer.transport.abort())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             async with asyncio.timeout(HEAD_SECONDS):
                 head = await reader.readuntil(b"\r\n\r\n")
             method, answer = await self._answer(head.decode("latin-1"))
@@ -99,11 +103,6 @@ class MonitorServer:
                 await writer.drain()
                 writer.close()
                 await writer.wait_closed()
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            writer.transport.abort()  # the client has gone, is too slow, or sends too much
-        except BaseException:
-            writer.transport.abort()
-            raise
 
     async def _answer(self, head: str) -> tuple[str, MonitorAnswer]:
         first, *lines = head.split("\r\n")

@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -47,6 +48,13 @@ async def test_it_answers_with_metrics_and_health() -> None:
 async def test_a_page_of_a_browser_cannot_read_it_by_a_name_of_its_own() -> None:
     async with MonitorServer(Monitor(telex.Hub()), "127.0.0.1", 0) as server:
         assert (await asked(server, request("/readyz", "evil.example")))[0] == "HTTP/1.1 403 Forbidden"
+
+
+async def test_a_client_that_comes_when_the_server_stops_is_cut_off() -> None:
+    client = Mock(spec=asyncio.StreamWriter)
+    async with MonitorServer(Monitor(telex.Hub()), "127.0.0.1", 0) as server:
+        server._accept(asyncio.StreamReader(), client)  # its task has not begun when the server stops
+    client.transport.abort.assert_called_once_with()
 
 
 async def test_a_collector_that_raises_is_logged_and_answered_with_500(caplog: pytest.LogCaptureFixture) -> None:
