@@ -18,14 +18,14 @@ from telex.errors import (
     text_of,
 )
 from telex.once.machine import Entry, Failure
-from telex.process.worker import ProcessFailed
+from telex.process.worker import RESULT_REFUSED, ProcessFailed
 
 T = TypeVar("T")
 CONFLICT = "key_conflict"
 EXPIRED = "expired"
 CANCELLED = "cancelled"
 REFUSED = "refused"
-UNSENDABLE = "result_refused"
+UNSENDABLE = RESULT_REFUSED
 
 
 class Outcome(msgspec.Struct, Generic[T], frozen=True, tag="outcome", tag_field="kind"):
@@ -111,7 +111,7 @@ def failure_of(error: BaseException) -> Failure:
     """Return an exception of a handler as a failure, which can be recorded and sent."""
     name = printable(type(error).__qualname__)
     if isinstance(error, ProcessFailed):
-        return Failure(printable(error.type), "error", text_of(error.text), None, final=False)
+        return Failure(printable(error.type), error.code, text_of(error.text), None, final=error.code == UNSENDABLE)
     if not isinstance(error, CommandError):
         return Failure(name, "error", text_of(error), None, final=False)
     # A subclass may lack `CommandError.__init__`, and have values of any type.

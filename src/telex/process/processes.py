@@ -264,7 +264,7 @@ def _result(name: str, data: bytes) -> object:
         subclass: type[CommandError] = type(answer.type, (CommandError,), {})  # its name is in the outcome
         error = subclass(answer.text, code=answer.code, data=from_json(answer.data), final=answer.final)
     else:
-        error = ProcessFailed(name, answer.type, answer.text)
+        error = ProcessFailed(name, answer.type, answer.text, answer.code or "error")
     if answer.traceback:
         error.add_note(f"In the process:\n{answer.traceback}")
     raise error

@@ -16,7 +16,19 @@ from typing import Any
 import msgspec
 
 from telex.codec.content import Content, to_json
-from telex.errors import BadOption, CommandError, Misuse, Nack, Reject, TelexError, shown, text_of
+from telex.codec.encoding import encoded
+from telex.errors import (
+    BadOption,
+    CommandError,
+    ContentError,
+    Misuse,
+    Nack,
+    Reject,
+    TelexError,
+    printable,
+    shown,
+    text_of,
+)
 from telex.message import Message
 from telex.process.threads import not_coroutine
 
@@ -24,18 +36,24 @@ if typing.TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
 
+RESULT_REFUSED = "result_refused"
+"""The code of the error of a command whose result cannot be sent."""
+
+
 class ProcessFailed(TelexError, RuntimeError):
     """The function's fault: a function with ``run_in="process"`` raised an exception, or its process has ended.
 
     ``function`` is its name, ``type`` the class name of the exception (``ProcessDied`` when the process has ended),
-    ``text`` its text. The traceback of the process is a note of this exception.
+    ``text`` its text. ``code`` is ``"error"``, and ``"result_refused"`` for a result without a JSON form. The traceback
+    of the process is a note of this exception.
     """
 
-    def __init__(self, function: str, type: str, text: str) -> None:
-        super().__init__(function, type, text)
+    def __init__(self, function: str, type: str, text: str, code: str = "error") -> None:
+        super().__init__(function, type, text, code)
         self.function = function
         self.type = type
         self.text = text
+        self.code = code
 
     def __str__(self) -> str:
         return f"{self.type}: {self.text}" if self.text else self.type
@@ -115,22 +133,31 @@ def _answer(task: Task) -> Returned | Raised:
     try:
         function = found(task.function)
         result = not_coroutine(function(*arguments(task, function)), task.function)
-        return Returned(msgspec.Raw(to_json(result) if task.answers else b"null"))
+        return returned(result, task.function) if task.answers else Returned(msgspec.Raw(b"null"))
     except (SystemExit, KeyboardInterrupt):
         raise  # they end the process
     except BaseException as error:  # noqa: BLE001  # the caller gets it
         return raised(error)
 
 
+def returned(result: object, function: str) -> Returned | Raised:
+    """Return a result as it is sent to the caller; an error when it has no JSON form."""
+    try:
+        return Returned(msgspec.Raw(encoded(result, function)))
+    except ContentError as error:
+        text = f"its result is refused at {error.path}: {error.problem}"
+        return Raised("error", "ContentError", text, code=RESULT_REFUSED)
+
+
 def raised(error: BaseException) -> Raised:
     """Return an exception as it is sent to the caller."""
-    name, text = type(error).__qualname__, text_of(error)
+    name, text = printable(type(error).__qualname__), text_of(error)
     if isinstance(error, Nack):
         delay = error.delay if isinstance(error.delay, (int, float, str)) else None
         return Raised("nack", name, text, delay=delay)
     if isinstance(error, Reject):
         return Raised("reject", name, text_of(error.reason))
-    trace = "".join(traceback.format_exception(error))
+    trace = printable("".join(traceback.format_exception(error)))
     if isinstance(error, CommandError):
         data = getattr(error, "data", None)
         try:

@@ -124,6 +124,7 @@ def test_another_exception_may_be_tried_again() -> None:
 
 
 def test_data_without_a_json_form_becomes_text() -> None:
+    assert failure_of(telex.ProcessFailed("work", "ContentError", "no", "result_refused")).final
     assert failure_of(OutOfStock("x", data=object)).data == "<class 'object'>"
 
 

@@ -46,6 +46,11 @@ def fail(kind: str) -> None:
     raise ValueError("mine")
 
 
+def fail_with(escaped: str) -> None:
+    """Raise an exception whose text has the characters that the content names by their escapes."""
+    raise ValueError(escaped.encode().decode("unicode_escape"))
+
+
 def die(content: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

@@ -52,7 +52,8 @@ def test_a_result_without_a_json_form_is_an_error_only_where_it_is_asked_for() -
     asking = task(functions.give_an_object, telex.Message.new(1))
     wanted, dropped = asked(asking, msgspec.structs.replace(asking, answers=False))
     assert isinstance(wanted, Raised)
-    assert wanted.type == "TypeError"
+    assert (wanted.type, wanted.code) == ("ContentError", "result_refused")
+    assert "it has no JSON form" in wanted.text
     assert dropped == Returned(msgspec.Raw(b"null"))
 
 
@@ -93,6 +94,15 @@ def test_exceptions_with_a_meaning_keep_it() -> None:
         *(msgspec.Raw(b'{"left":0}'), True),
     )
     assert bytes(raised(telex.CommandError("x", data=object())).data).startswith(b'"<object object')
+
+
+def test_an_exception_with_a_lone_surrogate_does_not_end_the_worker() -> None:
+    odd, again = asked(
+        task(functions.fail_with, telex.Message.new("no file \\udcff")), task(functions.double, telex.Message.new(2))
+    )
+    assert isinstance(odd, Raised)
+    assert (odd.type, odd.text) == ("ValueError", "no file \\udcff")
+    assert again == Returned(msgspec.Raw(b"4"))
 
 
 def test_names_are_found_and_annotations_are_read() -> None:
