@@ -82,7 +82,9 @@ class StreamingServer(CommandServer):
             async with aclosing(generator):
                 async for part in generator:
                     checked = part if self._parts is None else self._parts.check(part, self.command.name)
-                    storing.append(start_task(publisher.put(checked, None, headers, None, None), name="telex part"))
+                    # Encoded here: the function may change the part later, and no part is stored after a refused one.
+                    draft = publisher.draft(checked, None, headers)
+                    storing.append(start_task(publisher.put_draft(draft), name="telex part"))
                     count += 1
                     while storing and (storing[0].done() or len(storing) >= MAX_STORING):
                         await storing.popleft()

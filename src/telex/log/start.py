@@ -18,6 +18,8 @@ Start = Literal["new", "earliest"] | Position | datetime | timedelta | int
 the messages after it. An aware datetime: the messages published at that time or later. A timedelta: those published
 within that time. A number: that many of the last messages.
 """
+Found = tuple[int, Lost | None]
+"""The first number to read, and the `Lost` before it."""
 
 
 def check_start(start: object) -> Start:
@@ -47,7 +49,7 @@ def check_seek(pattern: str, start: Start) -> None:
         raise BadOption("start", start, fix)
 
 
-def find(log: Log, start: Start, now: float) -> tuple[int, Lost | None]:
+def find(log: Log, start: Start, now: float) -> Found:
     """Return the first number to read, and the `Lost` before it when the log no longer has the requested start."""
     first, end = log.keep(now), log.end
     if start == "new":
@@ -67,7 +69,7 @@ def find(log: Log, start: Start, now: float) -> tuple[int, Lost | None]:
     return max(wanted, first), _trimmed(wanted, first)
 
 
-def _find_position(log: Log, position: Position, first: int) -> tuple[int, Lost | None]:
+def _find_position(log: Log, position: Position, first: int) -> Found:
     if position.epoch != log.epoch:
         return first, Lost(first - 1, 1, first - 1, "epoch")
     if position.seq >= log.end:

@@ -71,7 +71,10 @@ class LocalPublisher(Publisher):
         """Append a message when the subscribers have room."""
         if not self.queue and not self.gated():
             return self.publish_nowait(content, id, headers, key)
-        draft = self.draft(content, id, headers, key)
+        return await self.put_draft(self.draft(content, id, headers, key), limit)
+
+    async def put_draft(self, draft: Draft, limit: float | None = None) -> Message[Any]:
+        """Append a draft when the subscribers have room."""
         if self._seen(draft) is not None:
             return self._append_draft(draft)
         size = size_of(draft.content, draft.headers) if self.measures() else 0

@@ -22,20 +22,8 @@ from telex.errors import BadName, BadOption, Closed, WrongThread
 from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention
 from telex.log.options import Options
-from telex.log.start import Start, find
-from telex.message import (
-    Draft,
-    LazyId,
-    Lost,
-    Message,
-    Position,
-    Reason,
-    check_id,
-    check_key,
-    id_text,
-    own_headers,
-    time_of,
-)
+from telex.log.start import Found, Start, find
+from telex.message import Draft, LazyId, Message, Position, Reason, check_id, check_key, id_text, own_headers, time_of
 from telex.names import CONNECTION, REFUSED, is_pattern
 from telex.observe.headers import Carrier, carries_nothing, with_carried
 from telex.process.waiters import Notifier
@@ -54,8 +42,6 @@ ON_PUBLISHING = ("once_per_id", "key_order")
 """The guarantees that options of a message need."""
 FAIR = 64
 """The number of messages that `Topic.publish` appends without letting other tasks run."""
-Found = tuple[int, Lost | None]
-"""The first number to read, and the `Lost` before it."""
 
 
 class PatternOwner(Protocol):
@@ -149,6 +135,10 @@ class Publisher(ABC):
         self, content: Any, id: str | None, headers: Mapping[str, str] | None, key: str | None, limit: float | None
     ) -> Message[Any]:
         """Publish as `publish` does, without letting other tasks run first."""
+
+    @abstractmethod
+    async def put_draft(self, draft: Draft) -> Message[Any]:
+        """Publish a draft as `put` publishes content."""
 
     @abstractmethod
     async def publish_held(

@@ -17,7 +17,7 @@ from telex.errors import EngineFailed, WouldBlock
 from telex.log.cursor import Cursor
 from telex.log.log import Log, Retention, cached
 from telex.log.options import Options
-from telex.log.start import Start
+from telex.log.start import Found, Start
 from telex.log.state import REMOVED
 from telex.message import Draft, Lost, Message, Position, size_of, time_of
 from telex.names import is_pattern
@@ -25,7 +25,7 @@ from telex.observe.headers import Carrier
 from telex.process.waiters import park, within
 from telex.topics.connection import EngineConnection
 from telex.topics.history import History, Pages
-from telex.topics.publisher import FINISHED, Found, Publisher
+from telex.topics.publisher import FINISHED, Publisher
 
 _seq: Callable[[Message[Any]], int] = attrgetter("seq")
 BEFORE_PATTERN = 1000
@@ -120,7 +120,7 @@ class EnginePublisher(Publisher):
             else:
                 draft = self.draft(content, id, headers, key)
             return (await self._store.append((draft,)))[0]
-        storing = self._store_draft(self.draft(content, id, headers, key))
+        storing = self.put_draft(self.draft(content, id, headers, key))
         return await within(limit, f"publishing to {self.id!r}", storing, self.connection)
 
     put = publish
@@ -134,7 +134,7 @@ class EnginePublisher(Publisher):
         key: str | None = None,
     ) -> Message[Any]:
         """Store a message without checking that its content comes back equal."""
-        return await self._store_draft(self.draft(content, id, headers, key, held=True))
+        return await self.put_draft(self.draft(content, id, headers, key, held=True))
 
     async def keep_until(self, draft: Draft, due: float) -> Message[Any]:
         """Store a message, which the engine publishes at ``due``."""
@@ -144,7 +144,8 @@ class EnginePublisher(Publisher):
         """Discard a message that waits for its time."""
         return await self._store.cancel(self.id, id)
 
-    async def _store_draft(self, draft: Draft) -> Message[Any]:
+    async def put_draft(self, draft: Draft) -> Message[Any]:
+        """Store a draft when the subscribers have room."""
         if not self.gated():
             return (await self._store.append((draft,)))[0]
         size = size_of(draft.content, draft.headers) if self.measures() else 0

@@ -15,12 +15,12 @@ from telex.durations import Duration, optional_seconds, seconds
 from telex.errors import Closed, Misuse, SlowSubscriber, Timeout, WouldBlock
 from telex.log.cursor import Cursor
 from telex.log.options import Options, Overflow
-from telex.log.start import Start
+from telex.log.start import Found, Start
 from telex.log.state import EMPTY, ENDED, UNLOADED, State
 from telex.message import Lost, Message, Position
 from telex.process.waiters import Waiter, within
 from telex.topics.batches import Batches, chain_of, check_limit
-from telex.topics.publisher import FINISHED, Found, Publisher
+from telex.topics.publisher import FINISHED, Publisher
 
 if TYPE_CHECKING:
     from typing import Self

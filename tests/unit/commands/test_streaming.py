@@ -144,3 +144,35 @@ async def test_a_stream_that_is_not_begun_ends_with_its_error(file: str) -> None
                 (end,) = [message async for message in topic.history(start="earliest")]
                 assert isinstance(end, telex.Message)
                 assert (end.headers["telex-part"], end.content["code"]) == ("end", code)
+
+
+async def test_other_programs_get_a_part_as_it_was_at_its_yield(file: str) -> None:
+    hub = telex.Hub(file)
+
+    @hub.command("count")
+    async def count() -> AsyncIterator[object]:
+        state = {"done": 0}
+        for state["done"] in range(3):
+            yield state
+
+    async with hub, telex.Hub(file) as elsewhere:
+        assert [part.content async for part in elsewhere.stream("count")] == [{"done": n} for n in range(3)]
+
+
+async def test_no_part_comes_after_a_refused_one(file: str, caplog: pytest.LogCaptureFixture) -> None:
+    hub, got = telex.Hub(file), []
+
+    @hub.command("count")
+    async def count() -> AsyncIterator[object]:
+        for part in (1, 2, object(), 4):
+            yield part
+
+    async def read() -> None:
+        async for part in hub.stream("count"):
+            got.append(part.content)  # noqa: PERF401  # the stream raises in the middle
+
+    async with hub:
+        with pytest.raises(telex.CommandFailed, match="it has no JSON form"):
+            await read()
+    assert got == [1, 2]
+    assert "command count raised" in caplog.text
