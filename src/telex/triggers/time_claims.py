@@ -30,6 +30,7 @@ class TimeClaimant:
         self._finish = finish
         self._declared = trigger.start
         self._joined = False  # True when the stored record is of this schedule
+        self._warned = False
 
     @property
     def start(self) -> float:
@@ -98,8 +99,18 @@ class TimeClaimant:
         if record.plan == plan or (not record.plan and record.schedule in ("", self._trigger.describe())):
             return replace(record, plan=plan)
         if self._joined:  # another process has declared another schedule since
+            self._warn_shared(record)
             return replace(record, start=self.start)
         return replace(record, plan=plan, start=self._declared)
+
+    def _warn_shared(self, record: TriggerRecord) -> None:
+        if not self._warned:
+            self._warned = True
+            logger.warning(
+                "trigger %s: another process has a trigger of this name with another schedule (%s; here %s), and both "
+                "share their firings; unless that program replaces this one, give one of them another name=",
+                *(self.name, record.plan, self._trigger.describe()),
+            )
 
     def _check_pause_later(self, now: float) -> None:
         trigger = self._trigger

@@ -116,7 +116,9 @@ async def test_a_condition_that_was_changed_fires_for_nothing_before(tmp_path: P
 
 
 @pytest.mark.slow
-async def test_two_programs_with_two_schedules_under_one_name_both_go_on(tmp_path: Path) -> None:
+async def test_two_programs_with_two_schedules_under_one_name_both_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """As while one after the other is replaced by a newer version."""
     url, ahead = f"sqlite:///{tmp_path}/triggers.db", [0.0]
 
@@ -133,6 +135,7 @@ async def test_two_programs_with_two_schedules_under_one_name_both_go_on(tmp_pat
                 await caught_up(hub)
         fired = [message.id async for message in new.topic("t").history()]
     assert [id.partition("T")[2][:5] for id in fired] == ["05:00", "06:00", "07:00", "09:00"]
+    assert caplog.text.count("another process has a trigger of this name with another schedule") == 1
 
 
 @pytest.mark.slow
