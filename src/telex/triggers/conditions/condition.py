@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, NamedTuple, NoReturn
 
 from telex.checks import whole
 from telex.durations import Duration, seconds
@@ -54,10 +55,13 @@ class Condition(ABC):
 
     __slots__ = ()
 
+    _PARTS: ClassVar[tuple[str, ...]] = ()
+    """The names of the attributes with `parts`; a class that has them is a dataclass."""
+
     @property
     def parts(self) -> tuple[Condition, ...]:
         """The conditions that this condition combines."""
-        return ()
+        return tuple(getattr(self, name) for name in self._PARTS)
 
     @property
     def sources(self) -> frozenset[Source]:
@@ -96,7 +100,8 @@ class Condition(ABC):
 
     def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
         """Return a copy in which ``leaf`` has replaced each condition without parts."""
-        return leaf(self)
+        rebuilt = {name: getattr(self, name).rebuilt(leaf) for name in self._PARTS}
+        return replace(self, **rebuilt) if rebuilt else leaf(self)  # type: ignore[type-var]  # a dataclass
 
     def slackened(self, hysteresis: float) -> Condition:
         """Return a copy whose bounds are moved by ``hysteresis`` once they are reached."""
@@ -162,19 +167,15 @@ class Condition(ABC):
         )
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Joined(Condition):
     """Two conditions joined by ``&`` (``both``) or ``|``."""
 
-    __slots__ = ("both", "one", "other")
+    _PARTS = ("one", "other")
 
-    def __init__(self, one: Condition, other: Condition, *, both: bool) -> None:
-        self.one: Condition = one
-        self.other: Condition = other
-        self.both: bool = both
-
-    @property
-    def parts(self) -> tuple[Condition, ...]:
-        return self.one, self.other
+    one: Condition
+    other: Condition
+    both: bool = field(kw_only=True)
 
     def begin(self, now: float) -> Any:
         return self.one.begin(now), self.other.begin(now)
@@ -187,9 +188,6 @@ class Joined(Condition):
     def rests(self, state: Any, now: float) -> bool:
         return self.one.rests(state[0], now) and self.other.rests(state[1], now)
 
-    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        return Joined(self.one.rebuilt(leaf), self.other.rebuilt(leaf), both=self.both)
-
     def __repr__(self) -> str:
         return f"{self.one.inner} {'&' if self.both else '|'} {self.other.inner}"
 
@@ -198,17 +196,13 @@ class Joined(Condition):
         return f"({self!r})"
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Not(Condition):
     """The negation of a condition."""
 
-    __slots__ = ("of",)
+    _PARTS = ("of",)
 
-    def __init__(self, of: Condition) -> None:
-        self.of: Condition = of
-
-    @property
-    def parts(self) -> tuple[Condition, ...]:
-        return (self.of,)
+    of: Condition
 
     def begin(self, now: float) -> Any:
         return self.of.begin(now)
@@ -223,38 +217,35 @@ class Not(Condition):
     def rests(self, state: Any, now: float) -> bool:
         return self.of.rests(state, now)
 
-    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        return Not(self.of.rebuilt(leaf))
-
     def __repr__(self) -> str:
         return f"~{self.of.inner}"
 
 
+Sequel = tuple[Any, Any, bool, float | None, bool, bool]
+"""The states of both conditions; true if the first one held; the last time that it became true, until that has counted;
+true if the second one held; true if the time for which it holds counts.
+"""
 Bout = tuple[Any, bool, float | None, bool]
 """The state of the inner condition; true if it held; the last time that it became true and counted; true if the time
 for which it holds now counts.
 """
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Then(Condition):
     """``other`` becomes true after ``one`` became true. See `Condition.then`."""
 
-    __slots__ = ("one", "other", "within")
+    _PARTS = ("one", "other")
 
-    def __init__(self, one: Condition, other: Condition, within: float) -> None:
-        self.one: Condition = one
-        self.other: Condition = other
-        self.within: float = within
+    one: Condition
+    other: Condition
+    within: float
 
-    @property
-    def parts(self) -> tuple[Condition, ...]:
-        return self.one, self.other
+    def begin(self, now: float) -> Sequel:
+        return self.one.begin(now), self.other.begin(now), False, None, False, False
 
-    def begin(self, now: float) -> tuple[Any, bool, float | None, Any, bool, bool]:
-        return self.one.begin(now), False, None, self.other.begin(now), False, False
-
-    def step(self, state: tuple[Any, bool, float | None, Any, bool, bool], moment: Moment) -> Step:
-        one, held, rose, other, followed, counts = state
+    def step(self, state: Sequel, moment: Moment) -> Step:
+        one, other, held, rose, followed, counts = state
         one, holds, at = self.one.step(one, moment)
         other, follows, then = self.other.step(other, moment)
         if follows and not followed:
@@ -264,36 +255,26 @@ class Then(Condition):
         counts = counts and follows
         if holds and not held:  # evaluated after `other`: a later event has to follow
             rose = moment.now
-        return (one, holds, rose, other, follows, counts), counts, earlier(at, then)
+        return (one, other, holds, rose, follows, counts), counts, earlier(at, then)
 
-    def measures(self, state: tuple[Any, bool, float | None, Any, bool, bool], moment: Moment) -> dict[str, Any]:
-        return merged(self.one.measures(state[0], moment), self.other.measures(state[3], moment))
-
-    def rests(self, state: tuple[Any, bool, float | None, Any, bool, bool], now: float) -> bool:
-        one, held, rose, other, followed, _ = state
+    def rests(self, state: Sequel, now: float) -> bool:
+        one, other, held, rose, followed, _ = state
         if held or followed or (rose is not None and now <= rose + self.within):
             return False
         return self.one.rests(one, now) and self.other.rests(other, now)
-
-    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        return Then(self.one.rebuilt(leaf), self.other.rebuilt(leaf), self.within)
 
     def __repr__(self) -> str:
         return f"{_before_dot(self.one)}.then({self.other!r}, within={self.within:g})"
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Debounce(Condition):
     """``of`` has held for ``wait`` seconds. See `Condition.debounce`."""
 
-    __slots__ = ("of", "wait")
+    _PARTS = ("of",)
 
-    def __init__(self, of: Condition, wait: float) -> None:
-        self.of: Condition = of
-        self.wait: float = wait
-
-    @property
-    def parts(self) -> tuple[Condition, ...]:
-        return (self.of,)
+    of: Condition
+    wait: float
 
     def begin(self, now: float) -> tuple[Any, float | None]:
         return self.of.begin(now), None
@@ -313,25 +294,18 @@ class Debounce(Condition):
     def rests(self, state: tuple[Any, float | None], now: float) -> bool:
         return state[1] is None and self.of.rests(state[0], now)
 
-    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        return Debounce(self.of.rebuilt(leaf), self.wait)
-
     def __repr__(self) -> str:
         return f"{_before_dot(self.of)}.debounce({self.wait:g})"
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Throttle(Condition):
     """``of``, at most once in ``period`` seconds. See `Condition.throttle`."""
 
-    __slots__ = ("of", "period")
+    _PARTS = ("of",)
 
-    def __init__(self, of: Condition, period: float) -> None:
-        self.of: Condition = of
-        self.period: float = period
-
-    @property
-    def parts(self) -> tuple[Condition, ...]:
-        return (self.of,)
+    of: Condition
+    period: float
 
     def begin(self, now: float) -> Bout:
         return self.of.begin(now), False, None, False
@@ -350,25 +324,18 @@ class Throttle(Condition):
         of, held, last, _ = state
         return not held and (last is None or now >= last + self.period) and self.of.rests(of, now)
 
-    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        return Throttle(self.of.rebuilt(leaf), self.period)
-
     def __repr__(self) -> str:
         return f"{_before_dot(self.of)}.throttle({self.period:g})"
 
 
+@dataclass(frozen=True, eq=False, slots=True)
 class Times(Condition):
     """Each ``count``-th time that ``of`` becomes true. See `Condition.times`."""
 
-    __slots__ = ("count", "of")
+    _PARTS = ("of",)
 
-    def __init__(self, of: Condition, count: int) -> None:
-        self.of: Condition = of
-        self.count: int = count
-
-    @property
-    def parts(self) -> tuple[Condition, ...]:
-        return (self.of,)
+    of: Condition
+    count: int
 
     def begin(self, now: float) -> tuple[Any, bool, int]:
         return self.of.begin(now), False, 0
@@ -383,9 +350,6 @@ class Times(Condition):
     def rests(self, state: tuple[Any, bool, int], now: float) -> bool:
         of, held, number = state
         return not held and number in (0, self.count) and self.of.rests(of, now)
-
-    def rebuilt(self, leaf: Callable[[Condition], Condition]) -> Condition:
-        return Times(self.of.rebuilt(leaf), self.count)
 
     def __repr__(self) -> str:
         return f"{_before_dot(self.of)}.times({self.count})"
