@@ -19,10 +19,8 @@ from telex.message import has_expired
 
 if TYPE_CHECKING:
     from telex.groups.leased import LeasedDeliveries
-    from telex.handlers.origins import Origins
     from telex.handlers.spec import GroupSpec, HandlerSpec
     from telex.message import Message
-    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 
@@ -38,10 +36,8 @@ class BatchExecutor(DeliveryExecutor):
     failed: int
     lapsed: int
 
-    def __init__(
-        self, spec: HandlerSpec, group: GroupSpec, leased: LeasedDeliveries, runtime: Runtime, origins: Origins
-    ) -> None:
-        super().__init__(spec, group, leased, runtime, origins)
+    def __init__(self, spec: HandlerSpec, group: GroupSpec, leased: LeasedDeliveries) -> None:
+        super().__init__(spec, group, leased)
         self._bounds: BatchSpec = spec.batch or BatchSpec(1, 0.0)
         self._arrived: deque[tuple[int, float]] = deque()  # tokens of `ready`, and of deliveries that have left it
         self._contexts: dict[asyncio.Task[Any], BatchContext[Any]] = {}

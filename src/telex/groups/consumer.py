@@ -84,13 +84,12 @@ class GroupConsumer:
 
     def add(self, spec: HandlerSpec, group: GroupSpec, gate: Gate[Delivery] | None = None) -> None:
         """Add a handler, for which deliveries are fetched. Its calls pass ``gate``."""
-        parts = self.leased, self._runtime, self._origins
         executor: DeliveryExecutor
         if gate is not None:
-            executor = (WaitingExecutor if spec.limit is None else LimitedExecutor)(spec, group, *parts, gate)
+            executor = (WaitingExecutor if spec.limit is None else LimitedExecutor)(spec, group, self.leased, gate)
             self._gates += [gate] if gate.is_keyed else []
         else:
-            executor = (DeliveryExecutor if spec.batch is None else BatchExecutor)(spec, group, *parts)
+            executor = (DeliveryExecutor if spec.batch is None else BatchExecutor)(spec, group, self.leased)
         self.executors.append(executor)
         self._concurrency += spec.concurrency * (1 if spec.batch is None else spec.batch.size)
         if group.lease > self.leased.lease_seconds:
@@ -325,7 +324,7 @@ class GroupConsumer:
                 batch=None,
                 limit=None,
             )
-            self._rejecting = DeliveryExecutor(spec, first.group, self.leased, self._runtime, self._origins)
+            self._rejecting = DeliveryExecutor(spec, first.group, self.leased)
         return self._rejecting
 
 

@@ -25,9 +25,7 @@ from telex.topics.transaction import engine_of
 
 if TYPE_CHECKING:
     from telex.groups.leased import LeasedDeliveries
-    from telex.handlers.origins import Origins
     from telex.message import Message
-    from telex.runtime import Runtime
 
 logger: logging.Logger = logging.getLogger("telex.handlers")
 SPARE_ATTEMPTS = 10
@@ -46,9 +44,8 @@ class DeliveryExecutor:
     Invariant: every delivery in `ready` and `running` is leased to the consumer, unless its lease was just lost.
     """
 
-    def __init__(
-        self, spec: HandlerSpec, group: GroupSpec, leased: LeasedDeliveries, runtime: Runtime, origins: Origins
-    ) -> None:
+    def __init__(self, spec: HandlerSpec, group: GroupSpec, leased: LeasedDeliveries) -> None:
+        runtime, origins = leased.runtime, leased.origins
         self.spec = spec
         self.group = group
         self.dead_letters: DeadLetters = DeadLetters(group, runtime)

@@ -54,8 +54,8 @@ class LeasedDeliveries:
         self.moved: Callable[[], None] = moved
         self._lost = lost
         self._late = late
-        self._runtime = runtime
-        self._origins = origins
+        self.runtime: Runtime = runtime
+        self.origins: Origins = origins
         self._groups = runtime.groups("groups")
         self.acks: AckBatcher = AckBatcher(self._groups, group, pattern, moved, late)
         self._leased_at = 0.0  # the time of the loop before which no lease of these deliveries was begun or renewed
@@ -80,8 +80,8 @@ class LeasedDeliveries:
         self._timer = loop.call_later(self.lease_seconds / 2, self._begin_renewer)
 
     def _begin_renewer(self) -> None:
-        if self.by_token and not self._runtime.ends:
-            self._runtime.own(start_task(self._keep_leases(), name=f"telex leases {self.group}"))
+        if self.by_token and not self.runtime.ends:
+            self.runtime.own(start_task(self._keep_leases(), name=f"telex leases {self.group}"))
         else:
             self.renewing = False
 
@@ -163,8 +163,8 @@ class LeasedDeliveries:
         found = self.by_token.pop(delivery.token, None)
         if action != "nack":
             self.lag -= found is not None
-            if self._origins.known:
-                self._origins.done(delivery.message)
+            if self.origins.known:
+                self.origins.done(delivery.message)
         if self._extended:
             self._extended.pop(delivery.token, None)
         return found is not None

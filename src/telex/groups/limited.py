@@ -17,9 +17,7 @@ from telex.process.tasks import LastingTask, start_task
 
 if TYPE_CHECKING:
     from telex.groups.leased import LeasedDeliveries
-    from telex.handlers.origins import Origins
     from telex.handlers.spec import GroupSpec, HandlerSpec
-    from telex.runtime import Runtime
 
 
 class LimitedExecutor(DeliveryExecutor):
@@ -27,16 +25,8 @@ class LimitedExecutor(DeliveryExecutor):
     task of its own.
     """
 
-    def __init__(
-        self,
-        spec: HandlerSpec,
-        group: GroupSpec,
-        leased: LeasedDeliveries,
-        runtime: Runtime,
-        origins: Origins,
-        gate: Gate[Delivery],
-    ) -> None:
-        super().__init__(spec, group, leased, runtime, origins)
+    def __init__(self, spec: HandlerSpec, group: GroupSpec, leased: LeasedDeliveries, gate: Gate[Delivery]) -> None:
+        super().__init__(spec, group, leased)
         if spec.limit is None:
             raise AssertionError("a gate belongs to a limit")
         self._limit = spec.limit
@@ -120,16 +110,8 @@ class WaitingExecutor(DeliveryExecutor):
     consumer those that wait.
     """
 
-    def __init__(
-        self,
-        spec: HandlerSpec,
-        group: GroupSpec,
-        leased: LeasedDeliveries,
-        runtime: Runtime,
-        origins: Origins,
-        gate: Gate[Any],
-    ) -> None:
-        super().__init__(spec, group, leased, runtime, origins)
+    def __init__(self, spec: HandlerSpec, group: GroupSpec, leased: LeasedDeliveries, gate: Gate[Any]) -> None:
+        super().__init__(spec, group, leased)
         if gate.is_keyed:
             gate.moved.append(leased.moved)
 
