@@ -135,9 +135,14 @@ class LeasedDeliveries:
 
     async def extend(self, delivery: Delivery, duration: float) -> bool:
         """Lease a delivery for ``duration`` seconds from now. Return true when it was still leased."""
-        if delivery.token in self.by_token:
-            self._extended[delivery.token] = asyncio.get_running_loop().time() + duration
-        return await self.acks.ask(delivery, "extend", duration)
+        token = delivery.token
+        if token in self.by_token:  # before the engine has answered: a renewal meanwhile would cut the lease short
+            self._extended[token] = asyncio.get_running_loop().time() + duration
+        try:
+            return await self.acks.ask(delivery, "extend", duration)
+        except BaseException:
+            self._extended.pop(token, None)  # it is renewed again
+            raise
 
     def give_back(self, delivery: Delivery, *, begun: bool = False) -> None:
         """Return a delivery to the group, so that another consumer gets it. It counts as an attempt if a call has

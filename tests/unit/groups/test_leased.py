@@ -1,6 +1,7 @@
 """Leases: renewed while handlers run, lost to another consumer, extended by hand."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -90,6 +91,26 @@ async def test_a_lease_that_a_handler_extended_is_not_cut_short(clock: Callable[
         (entry,) = ledger.entries.values()
         assert entry.due is not None
         assert entry.due > time.time() + 49
+        go_on.set()
+        await idle()
+
+
+async def test_a_lease_that_the_engine_did_not_extend_is_renewed(clock: Callable[[], Clock]) -> None:
+    moved, (hub, groups) = clock(), watched()
+    go_on = asyncio.Event()
+
+    @hub.on("x", group="g", lease="4s")
+    async def handle(context: telex.Context[int]) -> None:
+        groups.fail = 1
+        with contextlib.suppress(telex.EngineFailed):
+            await context.extend("50s")
+        await go_on.wait()
+
+    async with hub:
+        await hub.topic("x").publish(1)
+        for _ in range(10):
+            await moved.forward(1)
+        assert sum("extend" in batch for batch in groups.actions()) >= 4
         go_on.set()
         await idle()
 
