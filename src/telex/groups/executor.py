@@ -236,10 +236,14 @@ class DeliveryExecutor:
         return self._settle_as_asked(delivery, action, delay, reason)
 
     async def _settle_as_asked(self, delivery: Delivery, action: Action, delay: float, reason: str) -> bool:
-        if action == "nack" and delivery.attempt >= self.group.retry.attempts:
-            action = "reject" if await self.dead_letters.publish(delivery, reason) else "nack"
-        elif action == "reject":
-            await self.dead_letters.publish(delivery, reason)
+        if action == "reject" or (action == "nack" and delivery.attempt >= self.group.retry.attempts):
+            again = self._retry_delay(delivery)
+            try:
+                action = "reject" if await self.dead_letters.publish(delivery, reason) else "nack"
+            except BaseException:  # cancelled, as by a timeout of the handler
+                self._leased.settle(delivery, "nack", again, reason)
+                raise
+            delay = max(delay, again)  # of a nack, when the copy was not published
         won = await self._leased.ask(delivery, action, delay, reason)
         if won:
             self.retried += action == "nack"

@@ -1,9 +1,12 @@
 """Copies of dead letters: published once, with the reason, and never in a circle."""
 
+import asyncio
 from collections.abc import Callable
 
+import pytest
+
 import telex
-from tests.support.loops import idle
+from tests.support.loops import idle, until
 from tests.support.shell import Clock
 from tests.unit.groups.parts import QUICK, accounts, info, watched
 
@@ -130,3 +133,24 @@ async def test_a_letter_that_is_rejected_by_hand_is_copied_too() -> None:
         assert accounts(hub).dead == 1
         (letter,) = await hub.groups.dead("g")
         assert letter.reason == "by hand"
+
+
+@pytest.mark.parametrize("last", [False, True])
+async def test_a_message_whose_rejection_is_cancelled_comes_again(last: bool) -> None:
+    hub, attempts = telex.Hub(), list[int]()
+
+    @hub.on("x", group="g", retry=telex.Retry(attempts=1 if last else 9, first=0))
+    async def handle(context: telex.Context[int]) -> None:
+        attempts.append(context.attempt)
+        async with asyncio.timeout(None if len(attempts) > 1 else 0.001):
+            await (context.nack() if last else context.reject())
+
+    async with hub:
+        reader = hub.topic("dead:g").subscribe(overflow="block", buffer=1)
+        async with reader:
+            await hub.topic("dead:g").publish("full")
+            await hub.topic("x").publish(1)
+            await until(lambda: len(attempts) == 2)
+            assert [(await reader.receive()).content for _ in range(2)] == ["full", 1]
+            await hub.idle()
+        assert len(await hub.groups.dead("g")) == 1
