@@ -117,7 +117,8 @@ async def _next(inbox: ReportingSubscription[Any], pending: PendingOutcome[Any])
             raise Misuse(f"stream the command {pending.command!r}", fix) from None
     if pending.outcome is not None:
         pending.value()  # raises: it was refused, or its workers died
-    receiving, outcome = asyncio.ensure_future(inbox.receive_many()), pending.change()
+    outcome = pending.change()  # first: it raises when the hub was closed
+    receiving = asyncio.ensure_future(inbox.receive_many())
     try:
         await asyncio.wait((receiving, outcome), return_when=asyncio.FIRST_COMPLETED)
         if receiving.done():

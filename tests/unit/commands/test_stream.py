@@ -145,6 +145,18 @@ async def test_closing_the_hub_ends_a_waiting_reader(gate: Gate) -> None:
         await reading
 
 
+async def test_a_reader_that_goes_on_after_the_hub_has_closed_leaves_no_task(gate: Gate) -> None:
+    hub = telex.Hub(close_timeout=0.01)
+    async with hub:
+        declare(hub, gate)
+        parts = hub.stream("count", 4).__aiter__()
+        assert [(await anext(parts)).content for _ in range(2)] == [0, 1]
+        tasks = asyncio.all_tasks()
+    with pytest.raises(telex.Closed):
+        await anext(parts)
+    assert asyncio.all_tasks() <= tasks
+
+
 async def test_a_part_of_another_type_fails_the_command(url: str) -> None:
     async with telex.Hub(url) as hub:
 
