@@ -188,7 +188,8 @@ class Message(msgspec.Struct, Generic[T], eq=False, weakref=True, repr_omit_defa
         return mine == (other.id, other.topic, other.seq, other.timestamp, other.content, other.headers)
 
     def __hash__(self) -> int:
-        return hash(self.id)
+        # not of the id, which is slow to make; a message that no topic published has the number 0
+        return hash((self.topic, self.seq)) if self.seq else hash(self.id)
 
     def __repr__(self) -> str:
         content = repr(self.content)

@@ -112,6 +112,7 @@ def test_messages_are_equal_when_all_is() -> None:
 def test_copies_and_pickles_are_equal() -> None:
     message = Message.new({"a": 1}, headers={"a": "b"}, topic="a:b", seq=3)
     assert copy.copy(message) == copy.deepcopy(message) == pickle.loads(pickle.dumps(message)) == message
+    assert {copy.deepcopy(message)} == {message}
 
 
 # -- JSON

@@ -268,15 +268,15 @@ def _sampler(sample: float, current: Callable[[None], object]) -> tuple[Callable
 
     def skips() -> bool:
         nonlocal left
-        if left > 0 and not current(None) and carry() is None:
-            left -= 1
+        if left > 0.0 and not current(None) and carry() is None:  # floats only, which is faster
+            left -= 1.0
             return True
         return False
 
     def begins() -> bool:
         nonlocal left
-        if left > 0:
-            left -= 1
+        if left > 0.0:
+            left -= 1.0
             return False
         left = gap()
         return True
