@@ -249,7 +249,7 @@ class Hub(Declaring, CommandClient, Triggering, Timing[Trigger]):
 
         A message that waits for its next attempt is not finished. Paused groups, and groups that only other processes
         serve, are not waited for. Raises `Timeout`, whose text names the unfinished work, and `EngineFailed`; `Misuse`
-        in a handler, which waits for itself.
+        in a handler, which waits for itself; `Closed` when the hub is closed with unfinished messages.
         """
         self._runtime.check_open()
         await self._work.wait(optional_seconds(timeout, "timeout"))

@@ -9,7 +9,7 @@ import msgspec
 
 from telex.commands.dispatcher import CommandDispatcher
 from telex.commands.server import CommandStatistics
-from telex.errors import Misuse, Timeout
+from telex.errors import Closed, Misuse, Timeout
 from telex.groups.runner import GroupRunner
 from telex.handlers.runner import HandlerRunner
 from telex.handlers.statistics import HandlerStatistics
@@ -45,6 +45,7 @@ class HubWork:
         self._handlers = handlers
         self._groups = groups
         self._commands = commands
+        self._cut_short = False  # True when the hub was closed with unfinished work
 
     def idle(self) -> bool:
         """Return true when no call runs, and no message that this process holds waits for a call."""
@@ -53,7 +54,8 @@ class HubWork:
 
     async def wait(self, limit: float | None) -> None:
         """Wait until all messages are finished, also those that groups have not leased yet; see `telex.Hub.idle`.
-        ``limit`` is in seconds. Raises `Timeout`, `EngineFailed`; `Misuse` in a call of the hub.
+        ``limit`` is in seconds. Raises `Timeout`, `EngineFailed`; `Misuse` in a call of the hub; `Closed` when the hub
+        is closed with unfinished messages.
         """
         if asyncio.current_task() in self._runtime.tasks:
             raise Misuse(
@@ -66,6 +68,8 @@ class HubWork:
                 pause = LAG_CHECK_SECONDS
                 while True:
                     await self._runtime.until(self.idle)
+                    if self._cut_short:
+                        raise Closed("this hub", "it was closed with unfinished messages; give a longer close_timeout=")
                     lagging = await self._lagging()
                     if not lagging and self.idle():
                         return
@@ -100,6 +104,7 @@ class HubWork:
         self._groups.drain()
         try:
             if not await self._runtime.wait_until(self.idle, seconds):
+                self._cut_short = True
                 text = "the hub was closed with unfinished messages and commands after %g s: %d"
                 count = self._handlers.unfinished + self._groups.unfinished + self._commands.unfinished
                 logger.warning(text, seconds, count)

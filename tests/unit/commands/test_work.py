@@ -67,6 +67,23 @@ async def test_idle_and_closing_wait_at_the_same_time(gate: Gate) -> None:
         await asyncio.gather(*waits, closing)
 
 
+async def test_idle_raises_when_the_hub_is_closed_with_unfinished_messages() -> None:
+    hub, begun = telex.Hub(close_timeout=0.01), asyncio.Event()
+
+    @hub.on("a")
+    async def handle(content: int) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with hub:
+        hub.topic("a").publish_nowait(1)
+        await begun.wait()
+        waiting = asyncio.create_task(hub.idle())
+        await idle()
+    with pytest.raises(telex.Closed, match="unfinished messages"):
+        await waiting
+
+
 def test_idle_waits_for_retries_of_hours_in_little_time_on_a_virtual_clock() -> None:
     clock, calls = VirtualClock(), list[float]()
 
