@@ -56,7 +56,8 @@ def virtual_clock(request: pytest.FixtureRequest) -> VirtualClock:
     test = request.node
     if inspect.iscoroutinefunction(test.obj) and _is_of_another_plugin(test):
         fix = (
-            "leave out its mark, or the fixture 'virtual_clock'; in mode auto, make it `def` and call virtual_clock.run"
+            "leave out its mark, or the fixture 'virtual_clock'; in mode auto set asyncio_mode = strict, or make it "
+            "`def` and open a hub of its own, telex.Hub(clock=virtual_clock), in virtual_clock.run(...)"
         )
         pytest.fail(
             f"a test on a virtual clock cannot run on the loop of pytest-asyncio or anyio: {fix}", pytrace=False
@@ -72,7 +73,8 @@ def hub(request: pytest.FixtureRequest, telex_url: str, telex_routers: Sequence[
     test = request.node
     clock = request.getfixturevalue("virtual_clock") if "virtual_clock" in request.fixturenames else None
     if not inspect.iscoroutinefunction(test.obj):
-        pytest.fail("a test with the fixture 'hub' of telex must be 'async def'", pytrace=False)
+        fix = "make it 'async def', or open a telex.blocking.Hub() in it"
+        pytest.fail(f"a test with the fixture 'hub' of telex must be 'async def': {fix}", pytrace=False)
     overrides = request.getfixturevalue("telex_overrides")
     hub = Hub(telex_url, overrides=overrides, clock=clock, middleware=[recorder.middleware], lifespan=recorder.lifespan)
     for router in telex_routers:
