@@ -175,13 +175,17 @@ class Formats:
         for option, given in (("codecs", codecs), ("transforms", transforms)):
             if not isinstance(given, Iterable):
                 raise BadOption(option, given, f"it must be a list of {option}")
-        for codec in codecs:
-            kind = _name_of(codec, "codecs", "content_type", _MEDIA_TYPE, EXAMPLE)
-            self._codecs[kind] = codec
-        self._transforms: dict[str, Transform] = {}
-        for transform in transforms:
-            kind = _name_of(transform, "transforms", "content_encoding", _TOKEN, "a name such as zlib")
-            self._transforms[kind] = transform
+        named = _by_name(codecs, "codecs", "content_type", _MEDIA_TYPE, EXAMPLE)
+        for kind in (JSON, BYTES):
+            if kind in named:
+                fix = (
+                    "telex encodes this content type itself; it must be another one, such as application/vnd.shop+json"
+                )
+                raise BadOption("codecs", named[kind], fix)
+        self._codecs |= named
+        self._transforms: dict[str, Transform] = _by_name(
+            transforms, "transforms", "content_encoding", _TOKEN, "a name such as zlib"
+        )
         self.default: Format | None = None
         """The format of topics without one of their own; None is JSON."""
         self.default = self.format(content_type, content_encoding)
@@ -283,6 +287,17 @@ def _name_of(given: object, option: str, member: str, form: re.Pattern[str], exa
     if not isinstance(name, str) or form.fullmatch(name) is None:
         raise BadOption(option, given, f"its {member} must be {example}, in small letters")
     return name
+
+
+def _by_name(given: Iterable[Any], option: str, member: str, form: re.Pattern[str], example: str) -> dict[str, Any]:
+    """Return codecs or transforms by their names. Raises `BadOption`."""
+    found: dict[str, Any] = {}
+    for each in given:
+        name = _name_of(each, option, member, form, example)
+        if name in found:
+            raise BadOption(option, each, f"another one has the {member} {name!r} too; it must be one for each")
+        found[name] = each
+    return found
 
 
 def _parsed(step: str) -> tuple[str, str | None]:

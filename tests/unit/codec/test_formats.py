@@ -227,6 +227,12 @@ def test_wrong_codecs_and_names_are_refused() -> None:
         Formats([type("C", (Protobuf,), {"content_type": "protobuf"})()])
     with pytest.raises(telex.BadOption, match="each must have content_encoding, encode and decode"):
         telex.Hub("memory://", transforms=[zlib])  # type: ignore[list-item]  # the mistake
+    with pytest.raises(telex.BadOption, match="another one has the content_type 'a/b' too; it must be one for each"):
+        telex.Hub("memory://", codecs=[Custom(), Custom()])
+    for kind in ("application/json", "application/octet-stream"):
+        with pytest.raises(telex.BadOption, match="telex encodes this content type itself; it must be another one"):
+            Formats([type("C", (Custom,), {"content_type": kind})()])
+    Formats([type("C", (Custom,), {"content_type": "application/msgpack"})()])  # with extension types, for example
     with pytest.raises(telex.BadOption, match=r"it must be one of application/json.*telex\.Hub\(codecs="):
         telex.Hub("memory://", content_type="application/x-protobuf")
     with pytest.raises(telex.BadOption, match=r"register one: telex\.Hub\(transforms="):
