@@ -31,7 +31,7 @@ class Processing(msgspec.Struct, frozen=True):
     @property
     def internal(self) -> bool:
         """True for a topic of telex that no program publishes to."""
-        return self.patterns[0].startswith("$") and not self.is_command
+        return self.patterns[0].startswith("$") and not (self.is_command or self.patterns[0].startswith("$trigger:"))
 
     @property
     def is_command(self) -> bool:

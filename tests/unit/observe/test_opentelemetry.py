@@ -161,6 +161,21 @@ async def test_a_command_that_fails_ends_its_span_as_an_error(
     }
 
 
+@pytest.mark.parametrize("engine", ["memory", "sqlite"])
+async def test_everything_that_a_trigger_publishes_is_one_tree(engine: str, tmp_path: Path, spans: Spans) -> None:
+    hub = hub_on(engine, tmp_path, spans)
+
+    @hub.every("24h", name="mornings")
+    async def remind() -> None:
+        await hub.topic("mails").publish(1)
+        await hub.topic("letters").publish(2)
+
+    async with hub:
+        await hub.trigger("mornings").fire()
+        await until(lambda: len(spans.all) == 3)
+    assert spans.tree() == ["process $trigger:mornings", "  send mails", "  send letters"]
+
+
 async def test_a_publish_that_fails_ends_its_span_as_an_error(tmp_path: Path, spans: Spans) -> None:
     hub = hub_on("sqlite", tmp_path, spans)
     async with hub:
