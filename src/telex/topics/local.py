@@ -75,7 +75,7 @@ class LocalPublisher(Publisher):
 
     async def put_draft(self, draft: Draft, limit: float | None = None) -> Message[Any]:
         """Append a draft when the subscribers have room."""
-        if self._seen(draft) is not None:
+        if not (self.queue or self.gated()) or self._seen(draft) is not None:
             return self._append_draft(draft)
         size = size_of(draft.content, draft.headers) if self.measures() else 0
         with await self.room(size, limit, lambda: self._seen(draft) is not None):
