@@ -136,9 +136,7 @@ def check_batch(batch: object, within: Duration) -> BatchSpec | None:
 def read_batch_signature(function: object, kinds: ArgumentKinds) -> Signature:
     """Return the signature of a handler of batches; its content is that of one message. Raises `BadHandler`."""
     name = name_of(function)
-    signature = read_signature(
-        function, msgspec.structs.replace(kinds, by_class={**kinds.by_class, BatchContext: "batch"})
-    )
+    signature = read_signature(function, _with_batch(kinds))
     for kind, fix in _REFUSED.items():
         if kind in signature.kinds:
             raise BadHandler(name, f"with batch= {fix}")
@@ -157,6 +155,11 @@ def read_batch_signature(function: object, kinds: ArgumentKinds) -> Signature:
     return Signature(found, content, signature.result)
 
 
+def _with_batch(kinds: ArgumentKinds) -> ArgumentKinds:
+    foreign = {"CommandContext": "in a handler with batch= annotate telex.BatchContext"}
+    return msgspec.structs.replace(kinds, by_class={**kinds.by_class, BatchContext: "batch"}, foreign=foreign)
+
+
 _REFUSED = {
     "message": "it gets a list: annotate list[telex.Message]",
     "context": "it gets several messages: take a telex.BatchContext, whose methods settle one message each",
@@ -171,7 +174,7 @@ def _contents(function: Callable[..., object], kinds: ArgumentKinds) -> list[obj
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):  # a builtin, such as list.extend
         return []
-    every = msgspec.structs.replace(kinds, by_class={**kinds.by_class, BatchContext: "batch"})
+    every = _with_batch(kinds)
     found = [hints[name] for name in parameters if name in hints]
     return [hint for hint in found if every.of(hint) == "content"][:1]
 

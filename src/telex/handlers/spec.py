@@ -48,7 +48,10 @@ KINDS = ArgumentKinds(
     purpose="be called with a message",
     yields="it yields, so calling it runs nothing; publish results with hub.topic(...).publish",
     twice="it takes the content or, where it is annotated, the telex.Message, and the telex.Hub, each once",
-    foreign={"CommandContext": "in a handler with group= annotate telex.Context"},
+    foreign={
+        "CommandContext": "in a handler with group= annotate telex.Context",
+        "BatchContext": "give batch=, such as batch=100, or annotate telex.Context",
+    },
 )
 """The arguments that handlers may take."""
 

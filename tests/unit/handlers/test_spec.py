@@ -44,6 +44,9 @@ async def writes(content: int, tx: telex.Transaction) -> None: ...
 async def writes_and_settles(content: int, tx: telex.Transaction, ctx: telex.Context[int]) -> None: ...
 
 
+async def of_batches(ctx: telex.BatchContext[int]) -> None: ...
+
+
 async def of_a_command(content: int, ctx: telex.CommandContext[int]) -> None: ...
 
 
@@ -145,6 +148,8 @@ def test_a_group_has_no_options_of_a_subscriber(option: str, value: Any) -> None
     [
         (settles, {}, telex.BadHandler, "only a handler of a group has a Context"),
         (of_a_command, {}, telex.BadHandler, r"'ctx'.*in a handler with group= annotate telex\.Context"),
+        (of_batches, {"group": "g"}, telex.BadHandler, r"'ctx'.*give batch=, such as batch=100"),
+        (of_a_command, {"group": "g", "batch": 2}, telex.BadHandler, r"with batch= annotate telex\.BatchContext"),
         (of_a_command, {"group": "g"}, telex.BadHandler, r"in a handler with group= annotate telex\.Context"),
         (writes, {}, telex.BadHandler, r"group='name', tx=True"),
         (writes, {"group": "g"}, telex.BadHandler, "give tx=True"),
