@@ -16,6 +16,7 @@ from telex.commands.spec import check_command
 from telex.errors import BadOption, Misuse
 from telex.names import check_published
 from telex.schedules.plan import ScheduleInfo, ScheduleRecord, checked, info_of, planned, zone_of
+from telex.topics.topic import publisher_of
 from telex.topics.transaction import engine_of
 
 if TYPE_CHECKING:
@@ -181,6 +182,8 @@ class ScheduleStore:
         if record.command:
             self._runtime.require(f"the schedule {name!r}", *self._commands.transport.needs)
             self._commands.table.check(target, plain, f"{name}@")
+        else:
+            publisher_of(self._runtime.topic(target)).check_content(plain)
         return replace(record, content=plain)
 
     def require(self) -> None:

@@ -36,6 +36,17 @@ async def test_content_is_checked_against_the_declared_command() -> None:
         assert (await hub.schedules.list())[0].content == 5
 
 
+async def test_content_is_checked_against_the_declared_type_of_the_topic() -> None:
+    async with telex.Hub("memory://") as hub:
+        hub.topic("months", int)
+        with pytest.raises(telex.ContentError, match="int"):
+            await hub.schedules.add("monthly", "@monthly", topic="months", content="May")
+        await hub.schedules.add("monthly", "@monthly", topic="months", content=5)
+        with pytest.raises(telex.ContentError, match="int"):
+            await hub.schedules.change("monthly", content="May")
+        await hub.schedules.change("monthly", topic="other", content="May")
+
+
 async def test_a_taken_name_and_too_many_schedules_are_refused() -> None:
     async with telex.Hub("memory://") as hub:
         set_bounds(hub, schedules=2)
