@@ -87,6 +87,8 @@ TRIGGERS = "tests/unit/triggers/"
 GATEWAY = "tests/unit/gateway/"
 CHAT = "tests/unit/chat/"
 CLI = "tests/unit/cli/"
+LIMITS = "tests/unit/limits/"
+GROUPS = "tests/unit/groups/"
 
 BUGS: Sequence[Bug] = (
     # -- the kernel, handlers, middleware
@@ -439,5 +441,60 @@ BUGS: Sequence[Bug] = (
         CLI + "test_client.py::test_nobody_waits_past_the_deadline",
         "retries go on past the deadline",
         near="cli",
+    ),
+    # -- limits, prefetch
+    Bug(
+        "if self.limiter.is_full(key): return",
+        "if False:\n    return",
+        LIMITS + "test_gate.py::test_a_process_asks_for_no_record_for_each_call_while_it_keeps_its_slots",
+        "each end of a call reads the record of a limit whose slots are all used",
+    ),
+    Bug(
+        "self._block(key, granted) self.limiter.pass_on(key)",
+        "self._block(key, granted)",
+        LIMITS + "test_disturbed.py::test_a_slot_that_is_free_while_the_record_is_written_goes_to_another_process",
+        "a slot that became free while the record was written is kept without a call",
+    ),
+    Bug(
+        "now - seen.read > max(MIN_GAP_SECONDS, seen.lease / 4)",
+        "False",
+        LIMITS + "test_disturbed.py::test_a_process_that_lives_keeps_its_slots_while_the_engine_is_away",
+        "processes that could send no heartbeat count as gone when the engine comes back",
+    ),
+    Bug(
+        "if passage.begun: gate.ended(key) else:",
+        "if not passage.begun:",
+        LIMITS + "test_passage.py::test_a_call_that_is_cancelled_when_its_turn_has_come_gives_its_turn_back",
+        "a command that is cancelled when its turn has come keeps its slot",
+    ),
+    Bug(
+        "use.held = max(use.held, decision.state.slots.get(self._holder.id, 0))",
+        "pass",
+        LIMITS + "test_limiter.py::test_slots_whose_write_failed_are_given_back",
+        "slots of a write that seemed to fail are never given back",
+    ),
+    Bug(
+        "self.gates.remove(gate) self.gates.append(gate) return",
+        "return",
+        LIMITS + "test_disturbed.py::test_gates_of_one_name_take_turns",
+        "the first handler of a name gets every free slot",
+    ),
+    Bug(
+        "return latest if state.arrival > latest + MAX_LATE_SECONDS else state.arrival",
+        "return state.arrival",
+        LIMITS + "test_disturbed.py::test_a_clock_that_is_set_back_does_not_stop_the_calls",
+        "a clock that is set back stops the calls of a rate for as long",
+    ),
+    Bug(
+        "self.ready.append(delivery)  # code of the program has cancelled the task before its first step",
+        "pass",
+        GROUPS + "test_limited.py::test_a_call_whose_task_is_cancelled_before_it_begins_waits_again",
+        "a delivery whose task is cancelled before its first step is never handled",
+    ),
+    Bug(
+        "if grown and self.leased.by_token:",
+        "if False:",
+        GROUPS + "test_consumer.py::test_slow_calls_that_end_together_leave_the_messages_to_other_processes",
+        "the prefetch grows by its own growth, and one process leases the messages of all",
     ),
 )
