@@ -15,7 +15,7 @@ import msgspec
 from telex.codec.content import from_json
 from telex.errors import CommandError, Misuse, Nack, Reject
 from telex.process.threads import ThreadCall, ThreadPool
-from telex.process.worker import ANSWER, ProcessFailed, Raised, Task, serve
+from telex.process.worker import ANSWER, ProcessFailed, Raised, Task, serve, signals_blocked
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
@@ -51,7 +51,8 @@ class Worker:
         self._connection, far = context.Pipe()
         self.process: SpawnProcess = context.Process(target=serve, args=(far,), name="telex process", daemon=True)
         try:
-            self.process.start()
+            with signals_blocked():
+                self.process.start()
         except BaseException:
             self._connection.close()
             raise

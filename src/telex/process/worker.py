@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 import signal
+import sys
 import threading
 import traceback
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -94,6 +96,8 @@ class Raised(msgspec.Struct, frozen=True, tag="raised", tag_field="answer"):
 
 ANSWER: msgspec.json.Decoder[Returned | Raised] = msgspec.json.Decoder(Returned | Raised)
 """Decodes the answer of a worker."""
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+"""The signals that reach all processes when a program is to stop."""
 _TASK = msgspec.json.Decoder(Task)
 
 
@@ -104,6 +108,8 @@ def serve(connection: Connection, is_process: bool = True) -> None:
         # which the programs that a task starts would inherit: nothing but SIGKILL would end them.
         signal.signal(signal.SIGINT, _go_on)
         signal.signal(signal.SIGTERM, _go_on)
+        if sys.platform != "win32":
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         threading.Thread(target=_end_with_parent, name="telex parent", daemon=True).start()
     answer = b"ready"
     while True:
@@ -113,6 +119,22 @@ def serve(connection: Connection, is_process: bool = True) -> None:
         except (EOFError, OSError):
             return
         answer = msgspec.json.encode(_answer(_TASK.decode(data)))
+
+
+@contextmanager
+def signals_blocked() -> Iterator[None]:
+    """Block the signals that `serve` handles, in this thread: a process that is started has them blocked until then."""
+    if sys.platform == "win32":
+        yield
+        return
+    from multiprocessing import resource_tracker  # the parent imports it with the first process
+
+    resource_tracker.ensure_running()  # its start, which would be in the block, unblocks these signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _go_on(number: int, frame: object) -> None:

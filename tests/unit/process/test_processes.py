@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 import telex
-from telex.process.processes import ProcessPool, default_processes
+from telex.process.processes import ProcessPool, Worker, default_processes
 from telex.process.worker import Task
 from tests.support.loops import until
 from tests.unit.process import functions
@@ -71,6 +71,16 @@ async def test_one_warm_process_answers_and_survives_exceptions() -> None:
         assert ended == [-signal.SIGTERM, -signal.SIGINT]
         assert await pool.submit(task(functions.pid), "pid") == first
     assert not is_alive(first)
+
+
+def test_a_process_that_gets_ctrl_c_while_it_starts_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
+    worker = Worker()
+    assert worker.process.pid is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(worker.process.pid, number)
+    assert worker.receive() == b"ready"
+    assert worker.end() == 0
+    assert capfd.readouterr().err == ""
 
 
 async def test_a_process_that_dies_is_reported_and_replaced() -> None:
