@@ -231,7 +231,7 @@ class Snapshots:
 
     def _commands(self, groups: list[GroupInfo]) -> list[CommandState]:
         served = self._hub.statistics().commands
-        states = {each.command: (each.waiting + each.running, each.running, 0) for each in served}
+        states = {each.command: (each.waiting + each.running + each.limited, each.running, 0) for each in served}
         stored: dict[str, tuple[int, int, int]] = {}
         for info in groups:
             if info.group == WORKERS:  # each priority has a topic

@@ -9,6 +9,7 @@ import pytest
 import telex
 from telex.dashboard.jobs import MAX_TEXT
 from telex.dashboard.snapshot import MAX_SAMPLE, MAX_TOPICS, Snapshots
+from tests.support.loops import until
 from tests.unit.commands.parts import Gate
 
 
@@ -75,6 +76,20 @@ async def test_commands_that_run_or_are_prefetched_are_unfinished(url: str, gate
         assert ships.unfinished == 5
         assert 1 <= ships.leased <= 5
         gate.opened.set()
+
+
+async def test_commands_that_wait_for_their_limit_are_unfinished() -> None:
+    hub = telex.Hub("memory://", close_timeout=0)
+
+    @hub.command("ship", limit="1/h")
+    async def ship(number: int) -> None: ...
+
+    async with hub:
+        await hub.call("ship", 1)
+        await hub.send("ship", 2)
+        await until(lambda: hub.statistics().commands[0].limited == 1)
+        (ships,) = (await Snapshots(hub, "").take()).commands
+        assert (ships.unfinished, ships.leased) == (1, 0)
 
 
 async def test_another_process_sees_commands_and_triggers_of_a_file(tmp_path: Path) -> None:
