@@ -12,6 +12,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -47,7 +48,7 @@ class Count(msgspec.Struct):
     most_running: int = 0
     most_attempts: int = 0
     fullest: float = 0.0  # the largest share of what the rate allows in two seconds or more
-    pause: float = 0.0  # the longest time without a call of a key
+    pause: float = 0.0  # the longest time without a call of a key while a worker was ready
     problems: list[str] = []
 
 
@@ -97,7 +98,16 @@ def calls_of(notes: Path, killed: dict[int, float]) -> list[Call]:
     return sorted(calls, key=lambda call: call.began)
 
 
-def check(calls: list[Call], count: Count) -> None:
+def served_since(notes: Path, killed: dict[int, float], moment: float) -> float:
+    """The time since when some worker was ready, up to ``moment``. A busy machine starts workers slowly."""
+    ready = [line.split() for line in notes.read_text().splitlines() if line.startswith("ready")]
+    lives = sorted(((float(since), killed.get(int(pid), inf)) for _, pid, since in ready), reverse=True)
+    while found := [since for since, until in lives if since < moment <= until]:
+        moment = min(found)
+    return moment
+
+
+def check(calls: list[Call], count: Count, notes: Path, killed: dict[int, float]) -> None:
     """Add the problems of the calls of one key."""
     times = [call.began for call in calls]
     for first in range(len(times)):
@@ -114,7 +124,9 @@ def check(calls: list[Call], count: Count) -> None:
         count.most_running = max(count.most_running, running)
         if running > CONCURRENCY:
             count.problems.append(f"{running} calls of {calls[0].key} ran at once")
-    count.pause = max([count.pause, *(second - first for first, second in pairwise(times))])
+    for former, latter in pairwise(times):
+        if latter - former > count.pause:
+            count.pause = max(count.pause, latter - max(former, served_since(notes, killed, latter)))
 
 
 async def play(url: str, notes: Path, seconds: float, seed: int) -> Count:
@@ -149,7 +161,7 @@ async def play(url: str, notes: Path, seconds: float, seed: int) -> Count:
         count.problems.append(f"{sorted(missing)} were never handled, and {len(dead)} are dead")
     count.most_attempts = max(call.attempt for call in calls)
     for name in KEYS:
-        check([call for call in calls if call.key == name], count)
+        check([call for call in calls if call.key == name], count, notes, crowd.killed)
     if count.pause > 4 * LEASE + 10:
         count.problems.append(f"no call began for {count.pause:.1f} s, though the slots of the killed were to be free")
     return count
