@@ -199,7 +199,8 @@ async def _send_on(
     from telex.hub import dispatcher_of
 
     try:
-        ticket = await dispatcher_of(hub).send(name, content, key, timeout, "wait", None, needs_server=wait, plan=plan)
+        dispatcher = dispatcher_of(hub)
+        ticket = await dispatcher.send(dispatcher.request(name, content, key, timeout, needs_server=wait, plan=plan))
     except BadOption as error:
         if error.option == "key" and key is None:
             raise key_needed(name) from None

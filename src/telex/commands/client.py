@@ -98,7 +98,8 @@ class CommandClient:
         limit, plan = optional_seconds(timeout), None
         if delay is not None or at is not None or expires is not None or priority != "normal":
             plan = plan_for(delay, at, expires, priority, limit, self._runtime.clock())
-        return await self._dispatcher.send(name, content, key, limit, duplicate, type, plan=plan)
+        dispatcher = self._dispatcher
+        return await dispatcher.send(dispatcher.request(name, content, key, limit, duplicate, type, plan=plan))
 
     @overload
     async def call(
@@ -134,7 +135,8 @@ class CommandClient:
         if self._runtime.reason:
             self._runtime.check_open()
         limit = None if timeout is None else seconds(timeout, "timeout")
-        return await self._dispatcher.call(name, content, key, limit, duplicate, type)
+        dispatcher = self._dispatcher
+        return await dispatcher.call(dispatcher.request(name, content, key, limit, duplicate, type, needs_server=True))
 
     @overload
     def stream(
@@ -173,7 +175,8 @@ class CommandClient:
 
         async def send() -> Ticket[Any]:
             self._runtime.check_open()
-            return await self._dispatcher.send(name, content, key, limit, "wait", None, needs_server=True)
+            dispatcher = self._dispatcher
+            return await dispatcher.send(dispatcher.request(name, content, key, limit, needs_server=True))
 
         return Stream(send, self._runtime.topic, parts)
 

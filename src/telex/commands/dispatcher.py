@@ -107,21 +107,23 @@ class CommandDispatcher:
 
     # -- sending
 
-    def _request(
+    def request(
         self,
         name: str,
         content: object,
         key: str | None,
         limit: float | None,
-        duplicate: Duplicate,
-        type: type[Any] | None,
+        duplicate: Duplicate = "wait",
+        type: type[Any] | None = None,
         *,
-        needs_server: bool,
+        needs_server: bool = False,
         plan: SendPlan | None = None,
     ) -> Request:
         """Return the request of `Hub.send` with checked options. ``limit`` is the timeout in seconds. Raises
-        `BadOption`.
+        `BadOption`, `Misuse`.
         """
+        if plan is not None and plan.due is not None:
+            self._runtime.require(f"delay= or at= of the command {name!r}", *self.transport.needs_to_delay)
         if self.transport.needs:
             self._runtime.require(f"the command {name!r}", *self.transport.needs)
         if duplicate not in ("wait", "reject"):
@@ -131,37 +133,13 @@ class CommandDispatcher:
             gives = self._types[type] = Content(type)
         return Request(name, content, key, limit, duplicate, gives, needs_server, plan)
 
-    async def send(
-        self,
-        name: str,
-        content: object,
-        key: str | None,
-        limit: float | None,
-        duplicate: Duplicate,
-        type: type[Any] | None,
-        *,
-        needs_server: bool = False,
-        plan: SendPlan | None = None,
-    ) -> Ticket[Any]:
-        """Send a command and return its ticket. ``needs_server``: raise `NoHandler` when no hub serves it. Raises as
-        `Hub.send`.
-        """
-        if plan is not None and plan.due is not None:
-            self._runtime.require(f"delay= or at= of the command {name!r}", *self.transport.needs_to_delay)
-        request = self._request(name, content, key, limit, duplicate, type, needs_server=needs_server, plan=plan)
+    async def send(self, request: Request) -> Ticket[Any]:
+        """Send a command and return its ticket. Raises as `Hub.send`."""
         return Ticket(await self._accepted(self._send, request), self.transport.cancel)
 
-    async def call(
-        self,
-        name: str,
-        content: object,
-        key: str | None,
-        limit: float | None,
-        duplicate: Duplicate,
-        type: type[Any] | None,
-    ) -> Any:
+    async def call(self, request: Request) -> Any:
         """Send a command and return its result. Raises as `Hub.call`."""
-        request = self._request(name, content, key, limit, duplicate, type, needs_server=True)
+        limit = request.limit
         if limit is None:
             pending = await self._call(request)
             while pending.outcome is None:
@@ -172,7 +150,7 @@ class CommandDispatcher:
         try:
             await pending.within(max(0.0, until - monotonic()))
         except Timeout:
-            raise Timeout(f"the command {name!r}", limit, self._runtime.connection.problem) from None
+            raise Timeout(f"the command {request.name!r}", limit, self._runtime.connection.problem) from None
         return pending.value()
 
     async def _accepted(self, send: Send, request: Request) -> PendingOutcome[Any]:

@@ -230,7 +230,10 @@ class Commands:
                     503, "too-many-at-once", "too many of this command wait; try again later", headers=(SOON,)
                 )
             with carry(hub, headers):
-                ticket = await dispatcher_of(hub).send(name, content, key, None, "reject", None, needs_server=True)
+                dispatcher = dispatcher_of(hub)
+                ticket = await dispatcher.send(
+                    dispatcher.request(name, content, key, None, "reject", needs_server=True)
+                )
             if not ticket.done and at_once:
                 return self._accepted(root, ticket, b"respond-async")
         except TelexError as error:

@@ -56,7 +56,8 @@ class EngineTransport:
         self._registry: ServiceRegistry | None = None
         self.inbox: ReplyInbox = ReplyInbox(runtime, store, self.id, lambda: self.registry)
         self.worker: EngineWorker = EngineWorker(runtime, groups, store, self.id, self.inbox)
-        self._jobs = EngineJobs(runtime, store, self.id, self.inbox, lambda: self.registry, self.worker.running)
+        running = self.worker.running
+        self._jobs = EngineJobs(runtime, store, self.id, self.inbox, lambda: self.registry, running, self._gives)
         self._sightings = Sightings()
         self._started = False
         self._joined: set[str] = set()  # topics whose group certainly exists
@@ -240,7 +241,7 @@ class EngineTransport:
         return await self._jobs.cancel(pending)
 
     async def find(self, id: str) -> PendingOutcome[Any]:
-        return await self._jobs.find(id, self._gives)
+        return await self._jobs.find(id)
 
     async def check(self, name: str, id: str) -> None:
         await self._jobs.check(name, id)
@@ -253,7 +254,7 @@ class EngineTransport:
 
     async def retry(self, id: str) -> PendingOutcome[Any]:
         await self.inbox.open()
-        return await self._jobs.retry(id, self._gives)
+        return await self._jobs.retry(id)
 
     def _gives(self, name: str) -> Content[Any] | None:
         """Return the type of the result of a command that this hub serves."""

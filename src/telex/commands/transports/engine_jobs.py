@@ -63,6 +63,7 @@ class EngineJobs:
         inbox: ReplyInbox,
         registry: Callable[[], ServiceRegistry],
         running: Callable[[], Collection[str]],
+        gives: Gives,
     ) -> None:
         self._runtime = runtime
         self._store = store
@@ -70,6 +71,7 @@ class EngineJobs:
         self._inbox = inbox
         self._registry = registry
         self._running = running
+        self._gives = gives
         self._named: set[str] = set()  # names whose commands have records
         self._watch = OutcomeWatch(runtime, inbox, self._outcomes_of)
 
@@ -133,7 +135,7 @@ class EngineJobs:
         await self._store.append([each.draft(outcome, f"{outcome.id}-0", held=True) for each in publishers])
         self._inbox.settle(outcome, None)
 
-    async def retry(self, id: str, gives: Gives) -> PendingOutcome[Any]:
+    async def retry(self, id: str) -> PendingOutcome[Any]:
         """Publish a failed command again, under its id. Raises `NoSuchCommand`, `BadOption`, `EngineFailed`."""
         view = await self._locate(id)
         name, request, found = view.name, view.requests.get(id), await self._records.get(view.name, id)
@@ -150,7 +152,7 @@ class EngineJobs:
         level = record.priority if request is None else priority_of(request.topic)
         digest = record.digest if request is None else request.headers.get(DIGEST, "")
         headers = {INBOX: self._hub, JOB: id, BEFORE: str(outcome.attempt)} | ({DIGEST: digest} if digest else {})
-        pending: PendingOutcome[Any] = PendingOutcome(name, id, outcome.key, gives(name))
+        pending: PendingOutcome[Any] = PendingOutcome(name, id, outcome.key, self._gives(name))
         self._inbox.add(pending)
         await self._watch.begin(pending)  # of two hubs that retry at once, one is not the sender
         await self._records.drop_cancel(name, id)
@@ -166,7 +168,7 @@ class EngineJobs:
 
     # -- one command
 
-    async def find(self, id: str, gives: Gives) -> PendingOutcome[Any]:
+    async def find(self, id: str) -> PendingOutcome[Any]:
         """Return the outcome of a command, pending or not. Raises `NoSuchCommand`, `EngineFailed`."""
         known = self._inbox.get(id)
         if known is not None:
@@ -175,7 +177,7 @@ class EngineJobs:
         outcome = await self._outcome(view, id)
         request, record = view.requests.get(id), view.records.get(id)
         key = request.key if request is not None else None if record is None else record.key
-        pending: PendingOutcome[Any] = PendingOutcome(view.name, id, key, gives(view.name))
+        pending: PendingOutcome[Any] = PendingOutcome(view.name, id, key, self._gives(view.name))
         if outcome is None:
             self._inbox.add(pending)
             await self._watch.begin(pending)
