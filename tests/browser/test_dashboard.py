@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import WebSocketRoute, expect
 
 import telex
 import telex.blocking
@@ -122,6 +123,23 @@ def test_the_page_is_live_and_changes_the_engine(page_address: str, url: str, pe
 
     page.get_by_label("Show topics with").fill("NEW")
     expect(page.locator("#topics tbody tr")).to_have_count(1)
+
+
+def test_an_engine_that_cannot_be_read_shows_in_words(page_address: str, people: People) -> None:
+    page = people()
+    problem = ["gone"]
+
+    def through(socket: WebSocketRoute) -> None:
+        server = socket.connect_to_server()
+        server.on_message(lambda frame: socket.send(str(frame).replace('"problem":""', f'"problem":"{problem[0]}"')))
+
+    page.route_web_socket(re.compile("/ws$"), through)
+    page.goto(page_address)
+    expect(page.locator("#state-text")).to_have_text("Engine not read")
+    expect(page.locator("#notice")).to_contain_text("The engine cannot be read")
+    problem[0] = ""
+    expect(page.locator("#state-text")).to_have_text("Live")
+    expect(page.locator("#notice")).to_be_hidden()
 
 
 def test_commands_and_schedules_are_shown_as_text_and_changed(page_address: str, people: People) -> None:

@@ -216,6 +216,7 @@ const wire = new Wire(address, {
   state(name, detail) {
     byId("state").dataset.state = name;
     byId("state-text").textContent = name === "ended" && detail ? `Ended: ${detail}` : STATES[name];
+    delete byId("state").dataset.engine;  // until the next snapshot
   },
   async greet() {
     await wire.request({ op: "subscribe", topic: "state", since: 1 });
@@ -224,6 +225,7 @@ const wire = new Wire(address, {
     if (frame.op !== "messages") return;
     snapshot = frame.messages.at(-1).content;
     byId("state").dataset.engine = snapshot.problem ? "down" : "up";
+    byId("state-text").textContent = snapshot.problem ? "Engine not read" : STATES.online;
     if (snapshot.problem !== problem) {  // a notice of an action stays until the next action
       problem = snapshot.problem;
       notice(problem && `The engine cannot be read, and these figures are of ${new Date(snapshot.at).toLocaleTimeString()}: ${problem}`);
