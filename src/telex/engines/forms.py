@@ -5,6 +5,7 @@ messages.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ Shape = Callable[[object, str, str | None], object]
 """The method `telex.engines.Decoder.decode`."""
 
 _BYTES = (bytes, bytearray, memoryview)
+_headers = itemgetter(6)
 LATEST = 253402300799.0
 """The last second of the year 9999, the latest time of a datetime, in seconds since 1970."""
 _HEADERS = msgspec.json.Decoder(dict[str, str]).decode
@@ -156,7 +158,7 @@ def _bytes(row: tuple[Any, ...]) -> bytes:
 
 def shape_of(decoder: Decoder, topic: str, rows: Sequence[tuple[Any, ...]]) -> Shape | None:
     """Return ``decoder.decode`` if it may convert content of these rows, else None."""
-    needed = any(type(row[6]) is str and CONTENT_TYPE in row[6] for row in rows)
+    needed = any(type(headers) is str and CONTENT_TYPE in headers for headers in filter(None, map(_headers, rows)))
     return decoder.decode if needed or decoder.decodes(topic, {row[4] for row in rows}) else None
 
 
