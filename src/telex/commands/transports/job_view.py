@@ -84,7 +84,9 @@ class JobView:
         ``since`` the time by `Engine.now` since when it runs.
         """
         request, record = self.requests.get(id), self.records.get(id)
-        key, level, sent = None, "normal", None
+        key: str | None = None
+        level: Priority = "normal"
+        sent: float | None = None
         deadline: float | None = None
         if request is not None:
             key, sent = request.key, time_of(request)
@@ -99,7 +101,7 @@ class JobView:
             command=self.name,
             state=state,
             key=key,
-            priority=_level(level),
+            priority=level,
             attempt=(before_of(request) if request is not None else 0) + (state == "running"),
             sent_at=moment(sent),
             due_at=None if record is None else moment(record.due),
@@ -115,10 +117,6 @@ class JobView:
         if record is None or record.content is msgspec.UNSET:
             return job
         return with_content(job, from_json(bytes(record.content)))
-
-
-def _level(level: str) -> Priority:
-    return level  # type: ignore[return-value]  # from a record or a topic
 
 
 def before_of(message: Message[Any]) -> int:

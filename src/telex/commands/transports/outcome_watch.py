@@ -74,6 +74,7 @@ class OutcomeWatch:
                     waiting.discard(pending)
             if not waiting:
                 break
+        del self._waiting[name]
         for task in self._tasks.pop(name)[1:]:
             task.cancel()
 
