@@ -53,7 +53,7 @@ class BatchExecutor(DeliveryExecutor):
     def _start_calls(self, now: float) -> None:
         """Start calls for the batches that are full, or due at ``now``."""
         ready, size = self.ready, self._bounds.size
-        while ready and self._may_start():
+        while ready and len(self._tasks) < self._most and not self._ended_program:
             due = self._due()
             if len(ready) < size and now < due:
                 if self._timer is None:

@@ -68,17 +68,14 @@ class DeliveryExecutor:
         self._max_attempts = group.retry.attempts + SPARE_ATTEMPTS
         self._ended_program = False
         self._tasks: set[asyncio.Task[None]] = set()
+        self._most: float = spec.concurrency  # of `_tasks`
 
     # -- calling
 
     def begin(self) -> None:
         """Start tasks that call the handler, if deliveries are ready and more calls may run."""
-        if self.ready and self._may_start():
+        if self.ready and len(self._tasks) < self._most and not self._ended_program:
             self._start(self._work(self.ready))
-
-    def _may_start(self) -> bool:
-        """Return true when another task may call the handler."""
-        return len(self._tasks) < self.spec.concurrency and not self._ended_program
 
     def _start(self, work: Coroutine[Any, Any, None]) -> LastingTask:
         """Start a task that calls the handler."""

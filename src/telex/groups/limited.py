@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -114,9 +115,7 @@ class WaitingExecutor(DeliveryExecutor):
         super().__init__(spec, group, leased)
         if gate.is_keyed:
             gate.moved.append(leased.moved)
-
-    def _may_start(self) -> bool:
-        return not self._ended_program
+        self._most = math.inf
 
     async def _failed(self, delivery: Delivery, context: Context[Any] | None, error: BaseException) -> None:
         """Settle the delivery of a failed call, or return the delivery of a call that has left its gate."""
