@@ -53,13 +53,13 @@ def test_no_token_is_empty(name: str) -> None:
             check(name)
 
 
-@pytest.mark.parametrize("character", FORBIDDEN, ids=ascii)
-def test_no_white_space_no_control_character_no_lone_surrogate(character: str) -> None:
-    for name in (character, f"a{character}b", f"a:{character}", f"{character}:a", f"é{character}"):
-        for check in (check_topic, check_pattern):
-            with pytest.raises(BadName) as raised:
-                check(name)
-            assert str(raised.value).isprintable()
+def test_no_white_space_no_control_character_no_lone_surrogate() -> None:
+    for character in FORBIDDEN:
+        for name in (character, f"a{character}b", f"a:{character}", f"{character}:a", f"é{character}"):
+            for check in (check_topic, check_pattern):
+                with pytest.raises(BadName) as raised:
+                    check(name)
+                assert str(raised.value).isprintable(), ascii(name)
 
 
 @pytest.mark.parametrize("name", ["a" * 256, "é" * 256, "a:" * 128, "*" * 256])

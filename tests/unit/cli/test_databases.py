@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -19,12 +18,9 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def url(postgres: str, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A schema of this test's own, which does not exist yet."""
-    schema = f"cli_{abs(hash(request.node.name)):x}"
-    yield url_of(postgres, schema)
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
+def url(postgres: str, request: pytest.FixtureRequest) -> str:
+    """A schema of this test's own, which does not exist yet, and goes with the server."""
+    return url_of(postgres, f"cli_{abs(hash(request.node.name)):x}")
 
 
 def program(*arguments: str, given: bytes | None = None) -> Ran:

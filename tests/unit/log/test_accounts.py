@@ -36,7 +36,7 @@ def test_a_policy_alone(machine: type[RuleBasedStateMachine], kind: Options) -> 
 @pytest.mark.parametrize("kind", every_kind(), ids=kind_id)
 @pytest.mark.parametrize("machine", [LogMachine, HubMachine])
 def test_a_policy_alone_at_length(machine: type[RuleBasedStateMachine], kind: Options) -> None:
-    examine(machine, [kind], examples=25, steps=30)
+    examine(machine, [kind], examples=12, steps=30)
 
 
 @pytest.mark.slow
