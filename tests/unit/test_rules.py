@@ -31,6 +31,7 @@ PRIVATE: dict[tuple[str, str], str] = {
         "_for_handlers",
     ): "connections of the pools, which are cut, or looked at",
     ("unit/engines/postgres/test_once_store.py", "_pool"): "connections of the pools, which are cut, or looked at",
+    ("unit/observe/test_server.py", "_accept"): "a client that comes in the turn in which the server stops",
     ("unit/process/test_supervision.py", "_chores"): "to be tested through public behaviour",
 }
 """The accesses that there are, by file and attribute, each with its reason. There may be at most `MAX_PRIVATE`."""
