@@ -6,6 +6,7 @@ there once (`near` narrows it down to files with that in their path), so that a 
 
 from __future__ import annotations
 
+import functools
 import re
 import textwrap
 from collections.abc import Sequence
@@ -34,13 +35,19 @@ class NotThere(Exception):
     """The code that a bug changes is gone, or is there more than once: the bug has to be written anew."""
 
 
+@functools.cache
+def texts(source: Path) -> dict[Path, str]:
+    """Return the files of a source, which nobody has changed yet."""
+    return {path: path.read_text() for path in sorted(source.rglob("*.py"))}
+
+
 def locate(bug: Bug, source: Path = SOURCE) -> tuple[str, str]:
     """The file of a bug, relative to the source, and its text with the bug in it. Raises `NotThere`."""
-    pattern = re.compile(r"\s+".join(map(re.escape, textwrap.dedent(bug.old).split())))
+    words = textwrap.dedent(bug.old).split()
+    pattern = re.compile(r"\s+".join(map(re.escape, words)))
     found: list[tuple[Path, re.Match[str], str]] = []
-    for path in sorted(source.rglob("*.py")):
-        if bug.near in path.relative_to(source).as_posix():
-            text = path.read_text()
+    for path, text in texts(source).items():
+        if bug.near in path.relative_to(source).as_posix() and all(word in text for word in words):
             found += [(path, match, text) for match in pattern.finditer(text)]
     if len(found) != 1:
         where = ", ".join(path.relative_to(source).as_posix() for path, _, _ in found) or "nowhere"
@@ -492,7 +499,7 @@ BUGS: Sequence[Bug] = (
         "a delivery whose task is cancelled before its first step is never handled",
     ),
     Bug(
-        "if grown and self.leased.by_token:",
+        "if grown and len(self.leased.by_token) > room:",
         "if False:",
         GROUPS + "test_consumer.py::test_slow_calls_that_end_together_leave_the_messages_to_other_processes",
         "the prefetch grows by its own growth, and one process leases the messages of all",

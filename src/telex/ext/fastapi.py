@@ -22,6 +22,7 @@ from telex.errors import BadOption, Misuse
 from telex.ext import sse
 from telex.hub import Hub
 from telex.log.start import Start
+from telex.message import Position
 from telex.topics.topic import Topic
 
 
@@ -77,8 +78,9 @@ def event_stream(
     ``Last-Event-ID`` that is not of such a stream.
     """
     hub: Hub | None = getattr(request.state, "telex", None)
+    last_event_id = request.headers.get("last-event-id")
     try:
-        since = sse.since(request.headers.get("last-event-id"), start)
+        since = Position.parse(last_event_id) if last_event_id else start
     except BadOption as error:
         raise HTTPException(400, f"Last-Event-ID: {error}") from None
     body = sse.events(topic, start=since, heartbeat=heartbeat, hub=hub)

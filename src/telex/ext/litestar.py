@@ -26,6 +26,7 @@ from telex.errors import BadOption
 from telex.ext import sse
 from telex.hub import Hub
 from telex.log.start import Start
+from telex.message import Position
 from telex.topics.topic import Topic
 
 
@@ -72,8 +73,9 @@ def event_stream(
     for a header ``Last-Event-ID`` that is not of such a stream.
     """
     hub: Hub | None = request.app.state.get("telex")
+    last_event_id = request.headers.get("last-event-id")
     try:
-        since = sse.since(request.headers.get("last-event-id"), start)
+        since = Position.parse(last_event_id) if last_event_id else start
     except BadOption as error:
         raise ClientException(f"Last-Event-ID: {error}") from None
     body = sse.events(topic, start=since, heartbeat=heartbeat, hub=hub)

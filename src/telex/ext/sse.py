@@ -50,12 +50,8 @@ def events(
     every = seconds(heartbeat, "heartbeat")
     if not every > 0:
         raise BadOption("heartbeat", heartbeat, "it must be more than 0 seconds")
-    return _events(topic, check_start(since(last_event_id, start)), every, hub)
-
-
-def since(last_event_id: str | None, start: Start) -> Start:
-    """Return the position of a header ``Last-Event-ID``, or ``start`` without one. Raises `BadOption`."""
-    return Position.parse(last_event_id) if last_event_id else start
+    since = Position.parse(last_event_id) if last_event_id else check_start(start)
+    return _events(topic, since, every, hub)
 
 
 async def _events(topic: Topic[Any], start: Start, every: float, hub: Hub | None) -> AsyncGenerator[bytes, None]:
