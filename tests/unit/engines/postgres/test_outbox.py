@@ -88,12 +88,12 @@ async def test_a_command_is_carried_out(url: str, postgres: str) -> None:
 async def test_a_command_of_a_transaction_is_kept_until_a_worker_comes(url: str, postgres: str) -> None:
     async with telex.Hub(url) as hub:
         hub.retain("$command:>", messages=2)
-        with psycopg.connect(postgres) as connection:
-            tx = hub.join(connection)
-            for number in range(20):
-                tx.send("bill", number)
-            connection.commit()
-        async with hub.topic("$command:bill:request").subscribe(start="earliest") as requests:
+        async with hub.topic("$command:bill:request").subscribe() as requests:
+            with psycopg.connect(postgres) as connection:
+                tx = hub.join(connection)
+                for number in range(20):
+                    tx.send("bill", number)
+                connection.commit()
             for _ in range(20):
                 await requests.receive(timeout=10)
         assert [(info.pattern, info.lag) for info in await hub.groups.list()] == [("$command:bill:request", 20)]
