@@ -35,7 +35,7 @@ WHEEL := build/wheel
 .PHONY: help
 help: ## list the targets
 	@echo 'usage: make TARGET [PYTHON=python3.11] [PORT=8000] [JOBS=3] [ARGS=...]'
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: $(RUN) ## install telex and open the chat room on http://127.0.0.1:8000 (PORT=8001, URL=postgresql://... for others)
@@ -91,6 +91,11 @@ check-lint: $(CHECK)
 format: $(CHECK) ## format the code, and apply the automatic fixes of ruff
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+.PHONY: mutants-by-hand
+mutants-by-hand: $(TEST) ## put the bugs of tests/mutants/kernel.py and hand.py into copies of the source: the tests find each
+	@$(BIN)/python -m tests.mutants
+	@$(BIN)/python -m tests.mutants --hand --jobs $(CORES)
 
 .PHONY: mutants
 mutants: $(TEST) ## put N=100 generated bugs into copies of the source, and report those that the tests find (SEED=1, P=gateway)

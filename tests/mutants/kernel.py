@@ -43,10 +43,14 @@ class Mutant:
         file = source / "telex" / self.file
         for compiled in file.parent.glob(f"__pycache__/{file.stem}.*"):
             compiled.unlink()
-        text = file.read_text()
-        assert text.count(self.old) == 1, f"{self.name}: {self.old!r} is in {self.file} {text.count(self.old)} times"
-        file.write_text(text.replace(self.old, self.new))
+        file.write_text(self.text())
         return source
+
+    def text(self) -> str:
+        """The text of the file with this bug in it. The code that it changes has to be there once."""
+        text = (REPOSITORY / "src" / "telex" / self.file).read_text()
+        assert text.count(self.old) == 1, f"{self.name}: {self.old!r} is in {self.file} {text.count(self.old)} times"
+        return text.replace(self.old, self.new)
 
 
 MUTANTS = (

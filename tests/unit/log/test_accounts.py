@@ -5,7 +5,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
 from telex.log.options import Options
-from tests.mutants.kernel import MUTANTS, Mutant, found_by
+from tests.mutants.kernel import MUTANTS
 from tests.unit.log.choices import every_kind, kind_id
 from tests.unit.log.hub_machine import HubMachine
 from tests.unit.log.machine import LogMachine
@@ -45,7 +45,7 @@ def test_policies_beside_each_other(machine: type[RuleBasedStateMachine]) -> Non
     examine(machine, every_kind(), examples=60, steps=50)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_bug_put_in_by_hand_is_found(mutant: Mutant) -> None:
-    assert found_by(mutant)
+def test_each_bug_put_in_by_hand_has_its_place() -> None:
+    """`make mutants-by-hand` puts them in, and runs the machines."""
+    for mutant in MUTANTS:
+        assert mutant.new in mutant.text()
