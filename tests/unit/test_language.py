@@ -1,17 +1,8 @@
 """Docstrings begin with a verb or a noun, and the words are the field's."""
 
-from pathlib import Path
-
 import pytest
 
-from scripts.language import clauses, counts, household, module_clauses, no_actions, statements
-
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.mark.slow
-def test_the_language_is_no_worse_than_its_bounds() -> None:
-    assert not {count.name: count.places for count in counts(ROOT) if not count.holds}
+from scripts.language import clauses, household, module_clauses, no_actions, statements
 
 
 @pytest.mark.parametrize(
