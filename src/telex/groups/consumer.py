@@ -293,8 +293,7 @@ class GroupConsumer:
                 return  # this fetch has filled the room of the growth; the handlers have had more messages
             if since < max(QUICK_SECONDS, QUICK_FETCHES * took):
                 most = MAX_PREFETCH if took < LONG_SECONDS else MAX_LONG_PREFETCH
-                times = 2 if self.leased.by_token else 4  # handlers with nothing to do have waited for this fetch
-                self._prefetch = min(most, times * self._prefetch + times - 1)
+                self._prefetch = min(most, 2 * self._prefetch + 1)
                 self._has_grown = True
             elif since > max(SLOW_SECONDS, SLOW_FETCHES * took):
                 self._prefetch //= 2

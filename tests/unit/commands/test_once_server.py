@@ -302,6 +302,15 @@ async def test_the_result_of_a_stale_worker_is_refused(url: str, gate: Gate) -> 
         assert (await entry_of(hub, "build", "a"))[0].owner == "other"
 
 
+async def fail_elsewhere(hub: telex.Hub) -> None:
+    """Record the failure of the key `a` as another worker does, between two renewals of its lease."""
+    written = None
+    while written is None:
+        entry, revision = await entry_of(hub, "build", "a")
+        failed = Entry("failed", entry.fingerprint, 2, "other", 0.1, error=Failure("X", "x", "gone"), expires=9e9)
+        written = await records_of(hub).put("once:build", "a", encode(failed), revision)
+
+
 async def test_a_worker_that_lost_its_lease_is_cancelled(url: str, gate: Gate) -> None:
     hub = telex.Hub(url)
     ended = asyncio.Event()
@@ -317,11 +326,7 @@ async def test_a_worker_that_lost_its_lease_is_cancelled(url: str, gate: Gate) -
     async with hub:
         ticket = await hub.send("build", 1, key="a")
         await gate.reached.wait()
-        written = None
-        while written is None:  # between two of its renewals
-            entry, revision = await entry_of(hub, "build", "a")
-            failed = Entry("failed", entry.fingerprint, 2, "other", 0.1, error=Failure("X", "x", "gone"), expires=9e9)
-            written = await records_of(hub).put("once:build", "a", encode(failed), revision)
+        await fail_elsewhere(hub)
         await ended.wait()
         with pytest.raises(telex.CommandFailed, match="X: gone"):
             await ticket
@@ -346,12 +351,9 @@ async def test_a_worker_that_lost_its_lease_is_cancelled_once(gate: Gate) -> Non
     async with hub:
         ticket = await hub.send("build", 1, key="a")
         await gate.reached.wait()
-        written = None
-        while written is None:  # between two of its renewals
-            entry, revision = await entry_of(hub, "build", "a")
-            done = Entry("done", entry.fingerprint, 2, "other", 60, msgspec.Raw(b"7"), completed=1.0, expires=9e9)
-            written = await records_of(hub).put("once:build", "a", encode(done), revision)
-        assert await ticket == 7
+        await fail_elsewhere(hub)
+        with pytest.raises(telex.CommandFailed, match="X: gone"):
+            await ticket
         assert hub.statistics().commands[0].fenced < 3
     assert not cancelled
 
